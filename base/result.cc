@@ -41,6 +41,11 @@ Error&& Error::with_remedy(std::string_view text) && {
   return std::move(*this);
 }
 
+Error&& Error::with_metadata(std::string_view key, std::string_view value) && {
+  metadata.emplace_back(key, value);
+  return std::move(*this);
+}
+
 std::string Error::describe() const {
   std::string text = message;
   if (!field.empty()) text += " (field " + field + ")";

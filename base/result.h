@@ -7,6 +7,7 @@
 #include <string_view>
 #include <tl/expected.hpp>
 #include <utility>
+#include <vector>
 
 namespace flodea {
 
@@ -38,10 +39,13 @@ struct Error {
   std::string remedy;                  // what the user can do about it, or empty
   int sys_errno = 0;                   // errno of the failed call, or 0
   std::source_location where = std::source_location::current();
+  // What a program, not a person, reads of it: pairs for google.rpc.ErrorInfo ("current_version", "7").
+  std::vector<std::pair<std::string, std::string>> metadata = {};
 
   Error&& with_context(std::string_view context) &&;  // message becomes "context: message"
   Error&& with_field(std::string_view path) &&;
   Error&& with_remedy(std::string_view text) &&;
+  Error&& with_metadata(std::string_view key, std::string_view value) &&;
   std::string describe() const;        // "message (field F); remedy" for people
 };
 
