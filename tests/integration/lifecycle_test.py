@@ -1,0 +1,87 @@
+"""An agent's life through the built programs: apply, run, logs, stop, start, restart, remove."""
+import os
+import unittest
+
+from flodea_host import Host, Refused, host_state
+
+HELLO = """
+import flodea, os, sys
+print("hello from", flodea.agent.describe().name)
+print("to stderr", file=sys.stderr)
+with open(os.path.expanduser("~/count"), "a") as f: f.write("x")
+print("runs", len(open(os.path.expanduser("~/count")).read()), flush=True)
+flodea.agent.wait_stop()
+print("bye")
+"""
+
+
+class Lifecycle(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.before = host_state()
+        cls.host = Host().start()
+
+    @classmethod
+    def tearDownClass(cls):
+        try:
+            cls.host.stop()
+        finally:
+            cls.host.__exit__(None, None, None)
+        assert host_state() == cls.before, "something is left on the host"
+
+    def test_an_agent_runs_logs_and_stops(self):
+        self.host.deploy("hello", HELLO)
+        agent = self.host.inspect("hello")
+        self.assertEqual(agent["state"], "STATE_RUNNING")
+        with self.host.follow_logs("hello") as log:
+            log.wait_for("hello from hello")
+            log.wait_for("runs 1")
+            self.host.cli("stop", "hello")
+            log.wait_for("bye")
+        self.assertEqual(self.host.inspect("hello")["state"], "STATE_STOPPED")
+        self.assertTrue(any("to stderr" in line for line in self.host.logs("hello")), "logs are readable while it is stopped")
+        self.host.cli("start", "hello")
+        with self.host.follow_logs("hello") as log:
+            log.wait_for("runs 2")  # its disk is as it left it
+        self.host.cli("restart", "hello")
+        with self.host.follow_logs("hello") as log:
+            log.wait_for("runs 3")
+        removed = self.host.cli("rm", "hello").stdout
+        self.assertRegex(removed, "[0-9a-f]{64}")  # the receipt of its key
+        with self.assertRaises(Refused) as refused:
+            self.host.cli("inspect", "hello")
+        self.assertEqual(refused.exception.status, 1)
+        self.assertEqual(os.listdir(os.path.join(self.host.state, "volumes")), [])
+
+    def test_exit_codes_decide_the_state(self):
+        for name, code, state, reason in (("zero", "raise SystemExit(0)", "STATE_STOPPED", "exit code"),
+                                          ("seven", "raise SystemExit(7)", "STATE_FAILED", "exit code"),
+                                          ("fault", "import os; os.kill(os.getpid(), 11)", "STATE_FAILED", "signal")):
+            with self.subTest(name):
+                self.host.deploy(name, code, restart={"policy": "never"}, wait=False)
+                with self.host.follow_events() as events:
+                    events.wait_event(agent=name, to=state.removeprefix("STATE_").lower())
+                agent = self.host.inspect(name)
+                self.assertEqual((agent["state"], agent["reason"]), (state, reason))
+                self.host.cli("rm", name)
+
+    def test_a_failing_agent_is_started_again_and_then_given_up(self):
+        self.host.deploy("flaky", "raise SystemExit(3)", wait=False,
+                         restart={"policy": "on-failure", "max_retries": 2, "backoff": {"initial": "10ms", "max": "20ms"}})
+        with self.host.follow_events() as events:
+            events.wait_event(agent="flaky", to="failed", timeout=30)
+        agent = self.host.inspect("flaky")
+        self.assertEqual(agent["restarts"], 2)
+        self.assertEqual(agent["exit_code"], 3)
+        self.host.cli("rm", "flaky")
+
+    def test_the_same_manifest_again_changes_nothing(self):
+        directory = self.host.deploy("same", HELLO)
+        generation = self.host.inspect("same")["generation"]
+        self.assertIn("unchanged", self.host.cli("apply", "-f", directory).stdout)
+        self.assertEqual(self.host.inspect("same")["generation"], generation)
+        self.host.cli("rm", "same")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

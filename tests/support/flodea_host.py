@@ -1,0 +1,271 @@
+"""A supervisor of its own for a test: throw-away state and run directories, the real programs, the real command line.
+
+Waiting is always for an event (a line of `logs -f` or `events -f`, the end of a process), with a deadline; nothing sleeps.
+"""
+import json
+import os
+import queue
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.request
+
+TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.environ.get("FLODEA_BUILD", os.path.join(TREE, "build", "release"))
+# Sanitized programs are several times slower; limits of time (never of figures) are widened by this.
+PATIENCE = float(os.environ.get("FLODEA_TEST_PATIENCE", "1"))
+
+
+class Refused(AssertionError):
+    """A command of `flodea` ended with another status than 0."""
+
+    def __init__(self, args, result):
+        super().__init__(f"flodea {' '.join(args)} -> {result.returncode}: {result.stderr.strip()}")
+        self.status, self.stderr, self.stdout = result.returncode, result.stderr, result.stdout
+
+
+class Lines:
+    """The output lines of a following command, read by a thread; `wait_for` takes them in order."""
+
+    def __init__(self, command):
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1)
+        self.seen, self._queue = [], queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            self._queue.put(line.rstrip("\n"))
+        self._queue.put(None)
+
+    def wait_for(self, wanted, timeout=20):
+        """The first line (from where the last wait ended) for which `wanted` (a function or a regular expression) holds."""
+        test = wanted if callable(wanted) else re.compile(wanted).search
+        deadline = time.monotonic() + timeout * PATIENCE
+        while True:
+            try:
+                line = self._queue.get(timeout=max(0, deadline - time.monotonic()))
+            except queue.Empty:
+                raise AssertionError(f"no line with {wanted!r} in {timeout} s; the last were: {self.seen[-15:]}") from None
+            if line is None:
+                raise AssertionError(f"the stream ended before {wanted!r}: {self.process.stderr.read()}; {self.seen[-15:]}")
+            self.seen.append(line)
+            found = test(line)
+            if found:
+                return found if not callable(wanted) else line
+
+    def wait_event(self, timeout=20, **fields):
+        """The first event (JSON lines) whose fields are as given."""
+        def matches(line):
+            event = json.loads(line)
+            return all(str(event.get(k, "")) == str(v) for k, v in fields.items())
+        return json.loads(self.wait_for(matches, timeout))
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+        self.process.stderr.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Host:
+    """A running flodead with its own directories. Use as a context manager; `stop` checks that it ended with 0."""
+
+    def __init__(self, *arguments, base=None):
+        self.base = base or tempfile.mkdtemp(prefix="flodea-test-")
+        self.own_base = base is None
+        os.chmod(self.base, 0o755)
+        self.state, self.run = os.path.join(self.base, "state"), os.path.join(self.base, "run")
+        self.socket = os.path.join(self.run, "control.sock")
+        self.arguments, self.process, self.port = arguments, None, None
+        self.log_path = os.path.join(self.base, "flodead.log")
+
+    # --- the supervisor -------------------------------------------------------------------------------------------
+
+    def start(self, ready=True):
+        self.port = free_port()
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                [os.path.join(BUILD, "flodead"), "--state-dir", self.state, "--run-dir", self.run,
+                 "--metrics", f"127.0.0.1:{self.port}", *self.arguments], stderr=log, stdout=log, stdin=subprocess.DEVNULL)
+        if ready:
+            self.wait_ready()
+        return self
+
+    def wait_ready(self):
+        """The operators' socket listens from the start, so one call waits for control; only the socket file is waited for."""
+        deadline = time.monotonic() + 30 * PATIENCE
+        watch = subprocess.Popen(["tail", "--pid", str(self.process.pid), "-n", "+1", "-F", self.log_path],
+                                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        try:
+            for _ in watch.stdout:  # each line of its log is an event after which the socket may be there
+                if os.path.exists(self.socket) and self.cli("node", check=False).returncode == 0:
+                    return
+                if time.monotonic() > deadline:
+                    break
+        finally:
+            watch.kill()
+            watch.wait()
+            watch.stdout.close()
+        raise AssertionError("the supervisor did not get ready:\n" + self.log())
+
+    def stop(self, timeout=60):
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(timeout=timeout * PATIENCE) if self.process else 0
+        self.process = None
+        assert status == 0, f"flodead ended with {status}:\n{self.log()}"
+
+    def log(self):
+        with open(self.log_path, errors="replace") as file:
+            return file.read()
+
+    def __enter__(self):
+        try:
+            return self.start()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+
+    def __exit__(self, kind, *_):
+        try:
+            if self.process:
+                self.stop()
+        finally:
+            if self.process and self.process.poll() is None:
+                self.process.kill()
+                self.process.wait()
+            if kind is not None:
+                print("--- the supervisor's log ---\n" + self.log()[-6000:])
+            if self.own_base:
+                shutil.rmtree(self.base, ignore_errors=True)
+
+    # --- the command line -----------------------------------------------------------------------------------------
+
+    def command(self, *arguments):
+        return [os.path.join(BUILD, "flodea"), "--socket", self.socket, *arguments]
+
+    def cli(self, *arguments, check=True, timeout=60):
+        result = subprocess.run(self.command(*arguments), capture_output=True, text=True, timeout=timeout * PATIENCE)
+        if check and result.returncode != 0:
+            raise Refused(arguments, result)
+        return result
+
+    def json(self, *arguments):
+        return json.loads(self.cli("-o", "json", *arguments).stdout)
+
+    def inspect(self, name):
+        return self.json("inspect", name)
+
+    def agents(self):
+        return self.json("ps").get("agents", [])
+
+    def follow_logs(self, name, *arguments):
+        return Lines(self.command("logs", name, "-f", *arguments))
+
+    def follow_events(self, *arguments):
+        return Lines(self.command("-o", "json", "events", "-f", *arguments))
+
+    def logs(self, name, *arguments):
+        return self.cli("logs", name, *arguments).stdout.splitlines()
+
+    def metrics(self):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=10 * PATIENCE) as response:
+            return response.read().decode()
+
+    # --- agents ---------------------------------------------------------------------------------------------------
+
+    def bundle(self, name, code, **spec):
+        """Writes an agent's directory; `spec` overrides fields of the manifest's spec. Returns the directory."""
+        directory = os.path.join(self.base, "agents", name)
+        os.makedirs(directory, exist_ok=True)
+        with open(os.path.join(directory, "main.py"), "w") as file:
+            file.write(code)
+        full = {"runtime": {"type": "python", "entrypoint": "main.py"}, "bundle": ".",
+                "resources": {"memory": "64Mi", "disk": "16Mi"}, **spec}
+        manifest = {"apiVersion": "flodea/v1", "kind": "Agent", "metadata": {"name": name}, "spec": full}
+        with open(os.path.join(directory, "flodea.yaml"), "w") as file:
+            json.dump(manifest, file)  # JSON is YAML
+        return directory
+
+    def deploy(self, name, code, wait=True, **spec):
+        directory = self.bundle(name, code, **spec)
+        self.cli("apply", "-f", directory, *(["--wait"] if wait else []))
+        return directory
+
+    # --- processes ------------------------------------------------------------------------------------------------
+
+    def service_pid(self, binary):
+        """The pid of flodead's child with this program (flodea-control, flodea-vault)."""
+        for pid in children_of(self.process.pid):
+            if os.path.basename(executable_of(pid)) == binary:
+                return pid
+        raise AssertionError(f"{binary} does not run")
+
+    def worker_pid(self, name):
+        return int(self.inspect(name)["usage"]["worker_pid"])
+
+    def agent_pid(self, name):
+        """The agent's own process: the worker's only child."""
+        found = children_of(self.worker_pid(name))
+        assert found, f"{name} has no process"
+        return found[0]
+
+
+def children_of(pid):
+    found = []
+    for task in os.listdir(f"/proc/{pid}/task"):
+        try:
+            with open(f"/proc/{pid}/task/{task}/children") as file:
+                found += [int(p) for p in file.read().split()]
+        except FileNotFoundError:
+            pass
+    return found
+
+
+def executable_of(pid):
+    try:
+        return os.readlink(f"/proc/{pid}/exe").removesuffix(" (deleted)")
+    except OSError:
+        return ""
+
+
+def kill_and_wait(pid):
+    """SIGKILL by pidfd; returns once the process is gone."""
+    descriptor = os.pidfd_open(pid)
+    try:
+        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        import select
+        assert select.select([descriptor], [], [], 10 * PATIENCE)[0], f"{pid} does not die"
+    finally:
+        os.close(descriptor)
+
+
+def host_state():
+    """What a supervisor could leave behind on the host: mounts, loop devices, cgroups, network namespaces in use by processes."""
+    with open("/proc/self/mountinfo") as file:
+        mounts = sorted(" ".join(line.split()[3:]) for line in file)
+    loops = sorted(d for d in os.listdir("/sys/block") if os.path.exists(f"/sys/block/{d}/loop/backing_file"))
+    cgroups = sorted(path for path, _, _ in os.walk("/sys/fs/cgroup") if "flodea" in path)
+    return {"mounts": mounts, "loops": loops, "cgroups": cgroups}
+
+
+def pss_kib(pid):
+    with open(f"/proc/{pid}/smaps_rollup") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("Pss:"))
