@@ -16,10 +16,12 @@ SELF_RESTRICTION = ("policy/seccomp*", "policy/landlock*", "policy/profile*", "p
 ARROWS = {
     "base": (),
     "proto": (),
+    "proto/status_codec": ("base", "proto"),  # errors across gRPC, for both ends
     "policy": ("base",),
     "runtimes": ("base", "policy"),
     "modules/*": ("base", "policy", "proto"),
-    "supervisor/root": ("base", *SELF_RESTRICTION, "proto/flodea/root", "proto/flodea/helper"),
+    "supervisor/root": ("base", *SELF_RESTRICTION, "proto/flodea/root", "proto/flodea/helper",
+                        "proto/flodea/vault"),
     "supervisor/helper": ("base", *SELF_RESTRICTION, "proto/flodea/helper", "proto/flodea/root", "proto/flodea/vault"),
     "supervisor/vault": ("base", "proto/flodea/root", "proto/flodea/vault"),
     "supervisor/control": ("base", "policy", "proto", "runtimes", "modules/*"),
@@ -55,10 +57,11 @@ _PROTOBUF_EDGE = re.compile(r"_(service|client)(_test)?\.(cc|h)$")
 def zone_of(path):
     """The zone that a path lies in, or None."""
     parts = path.split("/")
+    zone = "/".join(parts[:2])
+    if len(parts) > 2 and zone in ARROWS:
+        return zone
     if parts[0] in ("modules", "supervisor"):
-        zone = "/".join(parts[:2])
-        known = parts[0] == "modules" or zone in ARROWS
-        return zone if len(parts) > 2 and known else None
+        return zone if len(parts) > 2 and parts[0] == "modules" else None
     return parts[0] if len(parts) > 1 and parts[0] in ARROWS else None
 
 

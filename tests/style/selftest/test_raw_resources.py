@@ -36,6 +36,11 @@ class RawResources(TreeTest):
             """)
         self.assertEqual(self.places(raw_resources), [])
 
+    def test_a_class_may_call_its_own_close_but_not_the_system_s(self):
+        self.write("base/relay.h", "class Relay { void close(Peer peer); };\n")
+        self.write("base/relay.cc", "void Relay::f() {\n  close(peer);\n  close(peer, 2);\n  ::close(fd_);\n}\n")
+        self.assertEqual(self.places(raw_resources), ["base/relay.cc:4"])
+
     def test_an_exception_wants_a_reason_and_a_use(self):
         self.write("base/fd.h", "void f(int fd) { ::close(fd); }\n")
         self.write("tests/style/allow.txt", "close base/fd.h the one owner of descriptors\n")
