@@ -1,0 +1,139 @@
+#include "base/mapped_status_page.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <boost/interprocess/exceptions.hpp>
+
+namespace flodea {
+namespace {
+
+namespace ipc = boost::interprocess;
+
+constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+constexpr std::uint64_t kMaxNanos = INT64_MAX;
+
+// Boost's idea of something to map: whatever yields a handle. It borrows the descriptor.
+struct BorrowedFd {
+  int fd;
+  ipc::mapping_handle_t get_mapping_handle() const { return ipc::ipcdetail::mapping_handle_from_file_handle(fd); }
+};
+
+Status check_page(int fd) {
+  int seals = ::fcntl(fd, F_GET_SEALS);
+  if (seals < 0 || (seals & kSeals) != kSeals) return fail(Code::kPermissionDenied, "the status page is not a sealed memfd");
+  struct stat info{};
+  if (::fstat(fd, &info) != 0) return fail_errno("fstat status page");
+  if (info.st_size != StatusPage::kSize) return fail(Code::kInvalidArgument, "the status page has another size");
+  return {};
+}
+
+// The only place where Boost's exceptions are met.
+Result<ipc::mapped_region> map_region(int fd, ipc::mode_t mode) {
+  try {
+    return ipc::mapped_region(BorrowedFd{fd}, mode, 0, StatusPage::kSize);
+  } catch (const ipc::interprocess_exception& e) {
+    return fail_errno("map the status page", e.get_native_error());
+  }
+}
+
+Nanos nanos(const std::atomic<std::uint64_t>& value) {
+  auto raw = value.load(std::memory_order_relaxed);
+  return Nanos(static_cast<std::int64_t>(raw > kMaxNanos ? kMaxNanos : raw));
+}
+
+constexpr std::uint64_t slot_of(std::uint32_t number, std::uint32_t count) {
+  return (std::uint64_t{number} + 1) << 32 | count;
+}
+
+}  // namespace
+
+Result<UniqueFd> make_status_page() {
+  auto fd = TRY(adopt_fd(::memfd_create("flodea-status", MFD_CLOEXEC | MFD_ALLOW_SEALING), "memfd_create"));
+  if (::ftruncate(fd.get(), StatusPage::kSize) != 0) return fail_errno("ftruncate status page");
+  {
+    auto region = TRY(map_region(fd.get(), ipc::read_write));
+    auto& page = *static_cast<StatusPage*>(region.get_address());
+    page.version.store(StatusPage::kVersion);
+    page.magic.store(StatusPage::kMagic);
+  }
+  if (::fcntl(fd.get(), F_ADD_SEALS, kSeals) != 0) return fail_errno("seal the status page");
+  return fd;
+}
+
+Result<StatusPageWriter> StatusPageWriter::map(int fd) {
+  TRY(check_page(fd));
+  return StatusPageWriter(TRY(map_region(fd, ipc::read_write)));
+}
+
+void StatusPageWriter::set_phase(WorkerPhase phase) { page().phase.store(static_cast<std::uint32_t>(phase), std::memory_order_release); }
+void StatusPageWriter::set_ready() { page().ready.store(1, std::memory_order_release); }
+void StatusPageWriter::beat(Nanos boot) { page().heartbeat_ns.store(static_cast<std::uint64_t>(boot.count()), std::memory_order_relaxed); }
+void StatusPageWriter::set_started(Nanos boot) { page().started_ns.store(static_cast<std::uint64_t>(boot.count()), std::memory_order_release); }
+void StatusPageWriter::set_log_seq(std::uint64_t seq) { page().log_seq.store(seq, std::memory_order_release); }
+void StatusPageWriter::add_log_dropped(std::uint64_t lines) { page().log_dropped.fetch_add(lines, std::memory_order_relaxed); }
+void StatusPageWriter::add_call() { page().calls.fetch_add(1, std::memory_order_relaxed); }
+void StatusPageWriter::add_protocol_error() { page().protocol_errors.fetch_add(1, std::memory_order_relaxed); }
+
+void StatusPageWriter::set_stop_requested(Nanos wall) {
+  std::uint64_t none = 0;
+  page().stop_requested_ns.compare_exchange_strong(none, static_cast<std::uint64_t>(wall.count()));
+}
+
+void StatusPageWriter::add_denied(std::uint32_t syscall_number) {
+  page().denied_total.fetch_add(1, std::memory_order_relaxed);
+  for (auto& slot : page().denied) {
+    auto value = slot.load(std::memory_order_relaxed);
+    if (value != 0 && value >> 32 != std::uint64_t{syscall_number} + 1) continue;
+    auto count = static_cast<std::uint32_t>(value);
+    slot.store(slot_of(syscall_number, count == UINT32_MAX ? count : count + 1), std::memory_order_relaxed);
+    return;
+  }
+}
+
+void StatusPageWriter::record_exit(ExitKind kind, std::uint32_t value, Nanos wall) {
+  if (page().exit_kind.load(std::memory_order_relaxed) != 0) return;
+  page().exit_value.store(value, std::memory_order_relaxed);
+  page().exit_ns.store(static_cast<std::uint64_t>(wall.count()), std::memory_order_relaxed);
+  page().exit_kind.store(static_cast<std::uint32_t>(kind), std::memory_order_release);
+}
+
+Result<StatusPageReader> StatusPageReader::map(int fd) {
+  TRY(check_page(fd));
+  return StatusPageReader(TRY(map_region(fd, ipc::read_only)));
+}
+
+Result<StatusSnapshot> StatusPageReader::read() const {
+  const StatusPage& p = page();
+  auto phase = p.phase.load(std::memory_order_acquire);
+  auto kind = p.exit_kind.load(std::memory_order_acquire);  // before value and time: see record_exit
+  if (p.magic.load() != StatusPage::kMagic || p.version.load() != StatusPage::kVersion) {
+    return fail(Code::kDataLoss, "the status page is of another version, or overwritten");
+  }
+  if (phase > static_cast<std::uint32_t>(WorkerPhase::kExited) || kind > static_cast<std::uint32_t>(ExitKind::kExecFailed)) {
+    return fail(Code::kDataLoss, "the status page holds an unknown phase or exit kind");
+  }
+  StatusSnapshot out{.phase = static_cast<WorkerPhase>(phase),
+                     .ready = p.ready.load(std::memory_order_acquire) != 0,
+                     .heartbeat = nanos(p.heartbeat_ns),
+                     .started = nanos(p.started_ns),
+                     .stop_requested = nanos(p.stop_requested_ns),
+                     .log_seq = p.log_seq.load(std::memory_order_acquire),
+                     .log_dropped = p.log_dropped.load(std::memory_order_relaxed),
+                     .calls = p.calls.load(std::memory_order_relaxed),
+                     .protocol_errors = p.protocol_errors.load(std::memory_order_relaxed),
+                     .denied_total = p.denied_total.load(std::memory_order_relaxed),
+                     .exit_kind = static_cast<ExitKind>(kind),
+                     .exit_value = p.exit_value.load(std::memory_order_relaxed),
+                     .exit_time = nanos(p.exit_ns),
+                     .denied = {}};
+  for (const auto& slot : p.denied) {
+    auto value = slot.load(std::memory_order_relaxed);
+    if (value >> 32 == 0) continue;
+    out.denied.push_back({.syscall_number = static_cast<std::uint32_t>((value >> 32) - 1), .count = static_cast<std::uint32_t>(value)});
+  }
+  return out;
+}
+
+}  // namespace flodea
