@@ -113,6 +113,18 @@ TEST_CASE("the agents' profiles refuse what would succeed without them") {
   }
 }
 
+TEST_CASE("Flodea's own profiles compile, start no process and make no namespace") {
+  for (const char* name : {"control", "vault", "worker"}) {
+    CAPTURE(name);
+    auto filter = filter_of(name);
+    auto make_process = [] { return ::syscall(SYS_clone, SIGCHLD, nullptr, nullptr, nullptr, 0L); };
+    CHECK(errno_under(nullptr, make_process) == 0);
+    CHECK(errno_under(&filter, make_process) == EPERM);
+    CHECK(errno_under(&filter, [] { return static_cast<long>(::execl("/bin/true", "true", nullptr)); }) == EPERM);
+    CHECK(errno_under(&filter, [] { return ::syscall(SYS_unshare, CLONE_NEWUSER); }) == EPERM);
+  }
+}
+
 TEST_CASE("the agents' profiles allow what programs live on") {
   auto filter = filter_of("python");
   CHECK(errno_under(&filter, [] { return ::syscall(SYS_clone, SIGCHLD, nullptr, nullptr, nullptr, 0L); }) == 0);

@@ -1,0 +1,108 @@
+"""kill -9, one at a time, under load: an agent, a worker, control, the vault. The others go on; nothing that was synced or logged is lost."""
+import os
+import re
+import unittest
+
+from flodea_host import Host, host_state, kill_and_wait, PATIENCE
+
+ROUNDS = int(os.environ.get("FLODEA_KILL_ROUNDS", "20"))
+
+# Every turn: one synced write to its disk, one write to its store, one call, one line. Prints what a turn took.
+LOAD = """
+import flodea, os, time
+path = os.path.expanduser("~/counter")
+def disk():
+    try:
+        with open(path) as f: return int(f.read() or 0)
+    except FileNotFoundError: return 0
+def store():
+    try: return int(flodea.store.get(b"n").value)
+    except flodea.NotFound: return 0
+n = max(disk(), store())
+print(f"begin disk={disk()} store={store()}", flush=True)
+fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+while not flodea.agent.stop_requested():
+    n += 1
+    begin = time.monotonic()
+    os.pwrite(fd, b"%-12d" % n, 0)
+    os.fsync(fd)
+    flodea.store.put(b"n", b"%d" % n)
+    flodea.clock.now()
+    print(f"turn {n} ms={(time.monotonic() - begin) * 1000:.1f}", flush=True)
+    flodea.clock.sleep(0.01)
+"""
+POLICY = {"policy": "always", "max_retries": 1000, "backoff": {"initial": "50ms", "max": "100ms"}}
+
+
+class Kill(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.before = host_state()
+        cls.host = Host().start()
+        for name in ("victim", "bystander"):
+            cls.host.deploy(name, LOAD, restart=POLICY, resources={"memory": "64Mi", "disk": "16Mi", "cpu": 0.5})
+
+    @classmethod
+    def tearDownClass(cls):
+        try:
+            cls.host.stop()
+        finally:
+            cls.host.__exit__(None, None, None)
+        assert host_state() == cls.before, "something is left on the host"
+
+    def turns(self, name):
+        return [int(m[1]) for m in re.finditer(r"turn (\d+) ms", "\n".join(self.host.logs(name)))]
+
+    def generation(self, name):
+        return int(self.host.inspect(name)["generation"])
+
+    def assert_no_turn_lost_or_twice(self, name):
+        turns = self.turns(name)
+        self.assertEqual(turns, list(range(turns[0], turns[0] + len(turns))), f"lines of {name} are lost or doubled")
+
+    def kill_rounds(self, pid_of, expect_event, restarted):
+        """Kills ROUNDS times; after each the event is seen and both agents take five more turns."""
+        others = self.generation("bystander")
+        with self.host.follow_events("--tail", "0") as events, \
+                self.host.follow_logs("victim", "--tail", "1") as victim, self.host.follow_logs("bystander", "--tail", "1") as bystander:
+            for _ in range(ROUNDS):
+                kill_and_wait(pid_of())
+                events.wait_event(timeout=20, **expect_event)
+                if restarted:
+                    events.wait_event(timeout=20, agent="victim", to="running")
+                for log in (victim, bystander):
+                    for _ in range(5):
+                        log.wait_for(r"turn \d+", timeout=20)
+        self.assertEqual(self.generation("bystander"), others, "the bystander was restarted")
+
+    def test_an_agent(self):
+        self.kill_rounds(lambda: self.host.agent_pid("victim"), {"agent": "victim", "reason": "signal"}, restarted=True)
+
+    def test_a_worker(self):
+        self.kill_rounds(lambda: self.host.worker_pid("victim"), {"agent": "victim", "reason": "worker"}, restarted=True)
+        begins = [re.search(r"begin disk=(\d+) store=(\d+)", line) for line in self.host.logs("victim") if "begin" in line]
+        turns = self.turns("victim")
+        for begin in begins[1:]:  # what a turn synced before it was logged is there after any kill
+            logged = max((t for t in turns if t <= int(begin[1]) + 1), default=0)
+            self.assertGreaterEqual(int(begin[1]) + 1, logged)
+
+    def supervisor_part(self, binary, service):
+        generation, begin = self.generation("victim"), max(self.turns("bystander"))
+        self.kill_rounds(lambda: self.host.service_pid(binary), {"kind": "service"}, restarted=False)
+        self.assertEqual(self.generation("victim"), generation, f"the death of {binary} restarted an agent")
+        self.assert_no_turn_lost_or_twice("bystander")
+        stalls = [float(m[2]) for m in re.finditer(r"turn (\d+) ms=([\d.]+)", "\n".join(self.host.logs("bystander"))) if int(m[1]) > begin]
+        print(f"{service}: {ROUNDS} kills, {len(stalls)} turns, longest turn {max(stalls):.0f} ms")
+        self.assertLessEqual(max(stalls), 1000 * PATIENCE, "a stall of more than a second")
+        for name in ("victim", "bystander"):
+            self.assertFalse([line for line in self.host.logs(name) if "Error" in line], "an agent saw an error")
+
+    def test_control(self):
+        self.supervisor_part("flodea-control", "control")
+
+    def test_the_vault(self):
+        self.supervisor_part("flodea-vault", "vault")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

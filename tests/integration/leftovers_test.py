@@ -1,0 +1,47 @@
+"""Starts and stops, some killed half-way: the host and flodead are exactly as before."""
+import os
+import random
+import unittest
+
+from flodea_host import Host, children_of, host_state, kill_and_wait
+
+ROUNDS = int(os.environ.get("FLODEA_START_ROUNDS", "300"))
+QUICK = "print('up', flush=True)\nimport signal\nsignal.pause()\n"
+
+
+def inventory(host):
+    """The host's, and what flodead holds: descriptors by kind, files of its run directory, children, uid ranges in use."""
+    pid = host.process.pid
+    kinds = sorted(os.readlink(f"/proc/{pid}/fd/{fd}").split(":")[0].rstrip("0123456789") for fd in os.listdir(f"/proc/{pid}/fd"))
+    files = sorted(os.path.join(path, name) for path, _, names in os.walk(host.run) for name in names)
+    return {"host": host_state(), "descriptors": kinds, "files": files, "children": len(children_of(pid)),
+            "netns": len({os.readlink(f"/proc/{p}/ns/net") for p in os.listdir("/proc") if p.isdigit() and os.path.exists(f"/proc/{p}/ns/net")})}
+
+
+class Leftovers(unittest.TestCase):
+    def test_nothing_is_left(self):
+        random.seed(1)
+        with Host() as host:
+            host.deploy("quick", QUICK, restart={"policy": "never"}, resources={"memory": "32Mi", "disk": "16Mi"}, stop_timeout="100ms")
+            host.cli("stop", "quick")
+            before = inventory(host)
+            for turn in range(ROUNDS):
+                if turn % 5 == 4:  # killed half-way: as soon as flodead has made its process
+                    start = __import__("subprocess").Popen(host.command("start", "quick"))
+                    known = set(children_of(host.process.pid))
+                    while start.poll() is None:
+                        for pid in set(children_of(host.process.pid)) - known:
+                            try:
+                                kill_and_wait(pid)
+                            except (ProcessLookupError, OSError):
+                                pass
+                    host.cli("stop", "quick", check=False)
+                else:
+                    host.cli("start", "quick")
+                    host.cli("stop", "quick")
+            host.cli("stop", "quick", check=False)
+            self.assertEqual(inventory(host), before)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
