@@ -1,0 +1,21 @@
+// What flodea-vault gives up before its first request. It can weaken isolation only by being too
+// generous: each allowed call has a reason. Everything else fails with EPERM.
+#pragma once
+
+#include "base/result.h"
+
+namespace flodea::vault {
+
+// No core dump, no ptrace by its own user, no new privileges by execve.
+Status forbid_dumps_and_privileges();
+// Locks all memory, now and later: key material and I/O buffers never reach a disk, and answering
+// the kernel never waits for memory that only its own answer would free. Without CAP_IPC_LOCK:
+// kPermissionDenied (buffers and raw keys are locked one by one anyway).
+Status lock_memory();
+// Every descriptor from `first` on is closed: this process must inherit nothing of what it serves
+// (it would wait for itself).
+Status close_from(int first);
+// The allowlist, for all threads of the process.
+Status load_seccomp_filter();
+
+}  // namespace flodea::vault
