@@ -1,0 +1,175 @@
+#include "supervisor/control/attach/attach_client.h"
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+
+#include <algorithm>
+
+#include "flodea/attach/v1/attach.pb.h"
+
+namespace flodea::control {
+namespace {
+
+namespace pb = attach::v1;
+
+constexpr std::uint32_t kMaxLineBytes = 1 << 20;
+constexpr std::uint32_t kMaxOpenCalls = 64;
+constexpr std::size_t kMaxUnsent = 16;   // a worker that reads nothing is stopped by flodead, not by more messages
+constexpr std::size_t kMaxNames = 64;    // of one Denied
+constexpr std::size_t kMaxText = 256;
+constexpr Nanos kRest = std::chrono::milliseconds(200);
+
+pb::ToWorker message_of(Epoch epoch) {
+  pb::ToWorker message;
+  message.set_protocol(AttachClient::kProtocol);
+  message.set_epoch(epoch.value);
+  return message;
+}
+
+void fill(pb::LaunchPlan& out, const LaunchOrder& order) {
+  out.set_executable(order.plan.executable);
+  for (const std::string& arg : order.plan.argv) out.add_argv(arg);
+  for (const std::string& pair : order.plan.env) out.add_env(pair);
+  out.set_cwd(order.plan.cwd);
+  out.set_uid(order.plan.uid);
+  out.set_gid(order.plan.gid);
+  out.set_open_files(order.open_files);
+  out.set_drop_logs(order.drop_logs);
+  out.set_pids(order.pids);
+}
+
+std::string bounded(const std::string& text) { return text.substr(0, kMaxText); }
+
+}  // namespace
+
+Result<std::unique_ptr<AttachClient>> AttachClient::create(EventLoop& loop, UniqueFd socket, Epoch epoch, WorkerEvents& events) {
+  int flags = ::fcntl(socket.get(), F_GETFL);
+  if (flags < 0 || ::fcntl(socket.get(), F_SETFL, flags | O_NONBLOCK) != 0) return fail_errno("attach socket");
+  int raw = socket.get();
+  std::unique_ptr<AttachClient> client(new AttachClient(loop, std::move(socket), epoch, events));
+  TRY(loop.watch(raw, EPOLLIN, [self = client.get()](std::uint32_t bits) { self->turn(bits); }));
+  return client;
+}
+
+AttachClient::AttachClient(EventLoop& loop, UniqueFd socket, Epoch epoch, WorkerEvents& events)
+    : loop_(loop), socket_(std::move(socket)), epoch_(epoch), events_(events) {
+  counted_at_ = clock_.monotonic();
+}
+
+AttachClient::~AttachClient() {
+  loop_.unwatch(socket_.get());
+  if (resting_ != 0) loop_.cancel(resting_);
+}
+
+void AttachClient::attach(const LaunchOrder& order, UniqueFd calls) {
+  pb::ToWorker message = message_of(epoch_);
+  pb::Attach& attach = *message.mutable_attach();
+  fill(*attach.mutable_launch(), order);
+  attach.set_max_line_bytes(kMaxLineBytes);
+  attach.set_max_open_calls(kMaxOpenCalls);
+  FdMessage out{.bytes = message.SerializeAsString(), .fds = {}};
+  out.fds.push_back(std::move(calls));
+  send(std::move(out));
+}
+
+void AttachClient::stop(Nanos grace, const std::string& reason) {
+  pb::ToWorker message = message_of(epoch_);
+  message.mutable_stop()->set_grace_ns(static_cast<std::uint64_t>(grace.count()));
+  message.mutable_stop()->set_reason(reason);
+  send({.bytes = message.SerializeAsString(), .fds = {}});
+}
+
+void AttachClient::set_deadline(Nanos boot) {
+  pb::ToWorker message = message_of(epoch_);
+  message.mutable_set_deadline()->set_boottime_ns(static_cast<std::uint64_t>(boot.count()));
+  send({.bytes = message.SerializeAsString(), .fds = {}});
+}
+
+void AttachClient::send(FdMessage message) {
+  if (closed_) return;
+  if (unsent_.size() >= kMaxUnsent) unsent_.pop_front();
+  unsent_.push_back(std::move(message));
+  flush();
+}
+
+void AttachClient::flush() {
+  while (!unsent_.empty()) {
+    std::vector<int> fds;
+    for (const UniqueFd& fd : unsent_.front().fds) fds.push_back(fd.get());
+    Status sent = send_fd_message(socket_.get(), unsent_.front().bytes, fds);
+    if (!sent && sent.error().sys_errno == EAGAIN) break;
+    unsent_.pop_front();  // a worker that is gone hears nothing more; flodead reports its end
+  }
+  listen();
+}
+
+void AttachClient::listen() {
+  if (closed_) return;
+  std::uint32_t events = resting_ == 0 ? std::uint32_t{EPOLLIN} : 0;
+  if (!unsent_.empty()) events |= EPOLLOUT;
+  (void)loop_.change(socket_.get(), events);
+}
+
+void AttachClient::turn(std::uint32_t events) {
+  if ((events & EPOLLOUT) != 0) flush();
+  if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) == 0) return;
+  if (!within_rate()) return rest();
+  auto message = receive_fd_message(socket_.get());
+  if (message) return take(message->bytes);
+  if (message.error().sys_errno == EAGAIN) return;
+  if (message.error().code == Code::kInvalidArgument) return void(++ignored_);
+  closed_ = true;  // the worker is gone, or closed its end
+  loop_.unwatch(socket_.get());
+}
+
+bool AttachClient::within_rate() {
+  Nanos now = clock_.monotonic();
+  double passed = std::chrono::duration<double>(now - counted_at_).count();
+  counted_at_ = now;
+  allowance_ = std::min(kMessageBurst, allowance_ + passed * kMessagesPerSecond);
+  if (allowance_ < 1) return false;
+  allowance_ -= 1;
+  return true;
+}
+
+// The worker says too much: its socket fills, and it waits.
+void AttachClient::rest() {
+  resting_ = loop_.call_after(kRest, [this] {
+    resting_ = 0;
+    listen();
+  });
+  listen();
+}
+
+void AttachClient::take(const std::string& bytes) {
+  pb::FromWorker message;
+  if (!message.ParseFromString(bytes) || message.epoch() != epoch_.value) return void(++ignored_);
+  switch (message.message_case()) {
+    case pb::FromWorker::kHello: {
+      const pb::Hello& hello = message.hello();
+      return events_.on_hello({.version = bounded(hello.version()), .min_protocol = hello.min_protocol(),
+                               .max_protocol = hello.max_protocol(), .agent_running = hello.agent_running()});
+    }
+    case pb::FromWorker::kStarted: {
+      std::vector<PhaseTime> phases;
+      for (const auto& phase : message.started().phases()) {
+        if (phases.size() == kMaxNames) break;
+        phases.push_back({bounded(phase.name()), Nanos(static_cast<std::int64_t>(phase.nanos()))});
+      }
+      return events_.on_started(Nanos(static_cast<std::int64_t>(message.started().exec_boottime_ns())), std::move(phases));
+    }
+    case pb::FromWorker::kRefused: return events_.on_refused(bounded(message.refused().why()));
+    case pb::FromWorker::kDenied: {
+      std::vector<DeniedSyscall> calls;
+      for (const auto& call : message.denied().calls()) {
+        if (calls.size() == kMaxNames) break;
+        calls.push_back({bounded(call.name()), call.count()});
+      }
+      return events_.on_denied(calls);
+    }
+    case pb::FromWorker::kExited: return;  // the status page says it for certain
+    case pb::FromWorker::MESSAGE_NOT_SET: ++ignored_;
+  }
+}
+
+}  // namespace flodea::control

@@ -1,0 +1,172 @@
+#include "supervisor/control/state/state_db.h"
+
+#include <sqlite3.h>
+
+#include <catch2/catch_test_macros.hpp>
+#include <filesystem>
+#include <fstream>
+
+#include "supervisor/control/state/manifest_codec.h"
+
+using namespace flodea;
+using namespace flodea::control;
+using namespace std::chrono_literals;
+namespace fs = std::filesystem;
+
+namespace {
+
+struct Directory {
+  fs::path path = fs::temp_directory_path() / ("flodea-state-" + AgentId::random().text());
+  Directory() { fs::create_directory(path); }
+  ~Directory() { fs::remove_all(path); }
+  std::string db() const { return path / "state.db"; }
+};
+
+AgentManifest manifest(const std::string& name) {
+  AgentManifest out{.name = name, .labels = {{"team", "treasury"}}, .spec = {}};
+  out.spec.runtime = {.type = "python", .entrypoint = "main.py", .args = {"a", ""}, .env = {{"LOG", "debug"}}};
+  out.spec.bundle = *BundleDigest::from_hex(std::string(64, 'a'));
+  out.spec.resources.memory_bytes = 64 * kMiB + 1;
+  out.spec.restart = {.policy = RestartPolicy::kNever, .max_retries = Restart::kNoEnd, .initial = 1234567ns, .max = 1h, .reset_after = 2min};
+  out.spec.stop_timeout = 0ns;
+  out.spec.logs = {.keep_bytes = 3, .drop_when_full = true};
+  out.spec.readiness = {.self = true, .timeout = 7s};
+  return out;
+}
+
+StoredAgent agent(const std::string& name) {
+  StoredAgent out;
+  out.id = AgentId::random();
+  out.manifest = manifest(name);
+  out.created = 5s;
+  out.record = {.state = AgentState::kStopping, .reason = Reason::kOom, .message = "killed", .generation = {7}, .incarnation = 3,
+                .in_a_row = 2, .failures = 1, .restarts = 9, .stop_cause = StopCause::kReplace, .stop_told = false,
+                .after = AgentState::kPending, .exit_code = 137, .due = {}};
+  out.incarnation = 4;
+  out.boot_id = "boot";
+  return out;
+}
+
+StateDb open(const Directory& dir) {
+  auto db = StateDb::open(dir.db());
+  INFO((db ? "" : db.error().describe()));
+  REQUIRE(db);
+  return std::move(*db);
+}
+
+}  // namespace
+
+TEST_CASE("a manifest is stored exactly") {
+  AgentManifest before = manifest("ledger");
+  auto after = restore_manifest(store_manifest(before));
+  REQUIRE(after);
+  CHECK(*after == before);
+}
+
+TEST_CASE("what is missing in a stored manifest has its default, what is unknown is ignored") {
+  auto read = restore_manifest(R"({"name":"x","spec":{"resources":{"pids":3,"gpus":4}}})");
+  REQUIRE(read);
+  CHECK(read->spec.resources.pids == 3);
+  CHECK(read->spec.restart == Restart{});
+  CHECK(restore_manifest(R"({"name":7})").error().code == Code::kDataLoss);
+  CHECK(restore_manifest("{").error().code == Code::kDataLoss);
+}
+
+TEST_CASE("agents are there again after the file was closed, whole") {
+  Directory dir;
+  StoredAgent a = agent("ledger");
+  {
+    StateDb db = open(dir);
+    REQUIRE(db.save(a, Durability::kDurable));
+    a.record.state = AgentState::kBackoff;
+    a.record.after.reset();
+    a.record.exit_code.reset();
+    a.next_start = 77s;
+    a.volume_made = true;
+    REQUIRE(db.save_state(a));
+  }
+  StateDb db = open(dir);
+  auto loaded = db.load();
+  REQUIRE(loaded);
+  REQUIRE(loaded->size() == 1);
+  const StoredAgent& b = loaded->front();
+  CHECK(b.id == a.id);
+  CHECK(b.manifest == a.manifest);
+  CHECK(b.record == a.record);
+  CHECK(b.incarnation == 4);
+  CHECK(b.next_start == 77s);
+  CHECK(b.volume_made);
+  CHECK(b.boot_id == "boot");
+}
+
+TEST_CASE("revisions are bounded, and the newest one counts") {
+  Directory dir;
+  StateDb db = open(dir);
+  StoredAgent a = agent("ledger");
+  for (; a.revision <= StateDb::kRevisionsKept + 20; ++a.revision) {
+    a.manifest.spec.resources.pids = static_cast<std::uint32_t>(a.revision);
+    REQUIRE(db.save(a, Durability::kFast));
+  }
+  CHECK(db.load()->front().manifest.spec.resources.pids == StateDb::kRevisionsKept + 20);
+}
+
+TEST_CASE("a kept volume stands under its agent's name until that agent is removed again") {
+  Directory dir;
+  StateDb db = open(dir);
+  StoredAgent a = agent("ledger");
+  REQUIRE(db.save(a, Durability::kDurable));
+  REQUIRE(db.remove(a, KeptVolume{.id = a.id, .disk_bytes = 5, .generation = {7}}));
+  CHECK(db.load()->empty());
+  auto kept = db.kept_volume("ledger");
+  REQUIRE(kept);
+  REQUIRE(kept->has_value());
+  CHECK((*kept)->id == a.id);
+  CHECK((*kept)->generation.value == 7);
+  REQUIRE(db.remove(a, std::nullopt));
+  CHECK_FALSE(db.kept_volume("ledger")->has_value());
+}
+
+TEST_CASE("a file that is no usable state.db is refused, naming it and what to do") {
+  Directory dir;
+  {
+    StateDb db = open(dir);
+    for (int i = 0; i < 200; ++i) REQUIRE(db.save(agent("a" + std::to_string(i)), Durability::kFast));
+  }
+  auto refused = [&] {
+    auto db = StateDb::open(dir.db());
+    if (!db) return db.error();
+    auto loaded = db->load();
+    REQUIRE_FALSE(loaded);
+    return loaded.error();
+  };
+  SECTION("truncated in the middle") { fs::resize_file(dir.db(), fs::file_size(dir.db()) / 2); }
+  SECTION("truncated inside its first page") { fs::resize_file(dir.db(), 1000); }
+  SECTION("truncated to nothing, while agents' logs are there") {
+    fs::resize_file(dir.db(), 0);
+    fs::create_directories(dir.path / "logs" / "x");
+  }
+  SECTION("no database at all") { std::ofstream(dir.db(), std::ios::trunc) << "this is a text file, and has been one for long\n"; }
+  SECTION("of another program") {
+    fs::remove(dir.db());
+    auto db = sqlite::Database::open(dir.db(), SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+    REQUIRE(db->exec("CREATE TABLE notes (x); PRAGMA user_version=1"));
+  }
+  SECTION("of a later version") {
+    auto db = sqlite::Database::open(dir.db(), SQLITE_OPEN_READWRITE);
+    REQUIRE(db->exec("PRAGMA user_version=99"));
+  }
+  Error error = refused();
+  CHECK(error.code == Code::kDataLoss);
+  CHECK(error.message.find(dir.db()) != std::string::npos);
+  CHECK(error.remedy.find("backup") != std::string::npos);
+}
+
+TEST_CASE("the tables of the event log beside ours are no reason to refuse the file") {
+  Directory dir;
+  { open(dir); }
+  {
+    auto db = sqlite::Database::open(dir.db(), SQLITE_OPEN_READWRITE);
+    REQUIRE(db->exec("CREATE TABLE events (id INTEGER PRIMARY KEY)"));
+  }
+  open(dir);
+}
