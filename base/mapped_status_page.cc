@@ -17,15 +17,19 @@ constexpr std::uint64_t kMaxNanos = INT64_MAX;
 // Boost's idea of something to map: whatever yields a handle. It borrows the descriptor.
 struct BorrowedFd {
   int fd;
-  ipc::mapping_handle_t get_mapping_handle() const { return ipc::ipcdetail::mapping_handle_from_file_handle(fd); }
+  ipc::mapping_handle_t get_mapping_handle() const {
+    return ipc::ipcdetail::mapping_handle_from_file_handle(fd);
+  }
 };
 
 Status check_page(int fd) {
   int seals = ::fcntl(fd, F_GET_SEALS);
-  if (seals < 0 || (seals & kSeals) != kSeals) return fail(Code::kPermissionDenied, "the status page is not a sealed memfd");
+  if (seals < 0 || (seals & kSeals) != kSeals)
+    return fail(Code::kPermissionDenied, "the status page is not a sealed memfd");
   struct stat info{};
   if (::fstat(fd, &info) != 0) return fail_errno("fstat status page");
-  if (info.st_size != StatusPage::kSize) return fail(Code::kInvalidArgument, "the status page has another size");
+  if (info.st_size != StatusPage::kSize)
+    return fail(Code::kInvalidArgument, "the status page has another size");
   return {};
 }
 
@@ -50,7 +54,8 @@ constexpr std::uint64_t slot_of(std::uint32_t number, std::uint32_t count) {
 }  // namespace
 
 Result<UniqueFd> make_status_page() {
-  auto fd = TRY(adopt_fd(::memfd_create("flodea-status", MFD_CLOEXEC | MFD_ALLOW_SEALING), "memfd_create"));
+  auto fd = TRY(
+      adopt_fd(::memfd_create("flodea-status", MFD_CLOEXEC | MFD_ALLOW_SEALING), "memfd_create"));
   if (::ftruncate(fd.get(), StatusPage::kSize) != 0) return fail_errno("ftruncate status page");
   {
     auto region = TRY(map_region(fd.get(), ipc::read_write));
@@ -67,14 +72,26 @@ Result<StatusPageWriter> StatusPageWriter::map(int fd) {
   return StatusPageWriter(TRY(map_region(fd, ipc::read_write)));
 }
 
-void StatusPageWriter::set_phase(WorkerPhase phase) { page().phase.store(static_cast<std::uint32_t>(phase), std::memory_order_release); }
+void StatusPageWriter::set_phase(WorkerPhase phase) {
+  page().phase.store(static_cast<std::uint32_t>(phase), std::memory_order_release);
+}
 void StatusPageWriter::set_ready() { page().ready.store(1, std::memory_order_release); }
-void StatusPageWriter::beat(Nanos boot) { page().heartbeat_ns.store(static_cast<std::uint64_t>(boot.count()), std::memory_order_relaxed); }
-void StatusPageWriter::set_started(Nanos boot) { page().started_ns.store(static_cast<std::uint64_t>(boot.count()), std::memory_order_release); }
-void StatusPageWriter::set_log_seq(std::uint64_t seq) { page().log_seq.store(seq, std::memory_order_release); }
-void StatusPageWriter::add_log_dropped(std::uint64_t lines) { page().log_dropped.fetch_add(lines, std::memory_order_relaxed); }
+void StatusPageWriter::beat(Nanos boot) {
+  page().heartbeat_ns.store(static_cast<std::uint64_t>(boot.count()), std::memory_order_relaxed);
+}
+void StatusPageWriter::set_started(Nanos boot) {
+  page().started_ns.store(static_cast<std::uint64_t>(boot.count()), std::memory_order_release);
+}
+void StatusPageWriter::set_log_seq(std::uint64_t seq) {
+  page().log_seq.store(seq, std::memory_order_release);
+}
+void StatusPageWriter::add_log_dropped(std::uint64_t lines) {
+  page().log_dropped.fetch_add(lines, std::memory_order_relaxed);
+}
 void StatusPageWriter::add_call() { page().calls.fetch_add(1, std::memory_order_relaxed); }
-void StatusPageWriter::add_protocol_error() { page().protocol_errors.fetch_add(1, std::memory_order_relaxed); }
+void StatusPageWriter::add_protocol_error() {
+  page().protocol_errors.fetch_add(1, std::memory_order_relaxed);
+}
 
 void StatusPageWriter::set_stop_requested(Nanos wall) {
   std::uint64_t none = 0;
@@ -87,7 +104,8 @@ void StatusPageWriter::add_denied(std::uint32_t syscall_number) {
     auto value = slot.load(std::memory_order_relaxed);
     if (value != 0 && value >> 32 != std::uint64_t{syscall_number} + 1) continue;
     auto count = static_cast<std::uint32_t>(value);
-    slot.store(slot_of(syscall_number, count == UINT32_MAX ? count : count + 1), std::memory_order_relaxed);
+    slot.store(slot_of(syscall_number, count == UINT32_MAX ? count : count + 1),
+               std::memory_order_relaxed);
     return;
   }
 }
@@ -107,11 +125,13 @@ Result<StatusPageReader> StatusPageReader::map(int fd) {
 Result<StatusSnapshot> StatusPageReader::read() const {
   const StatusPage& p = page();
   auto phase = p.phase.load(std::memory_order_acquire);
-  auto kind = p.exit_kind.load(std::memory_order_acquire);  // before value and time: see record_exit
+  auto kind =
+      p.exit_kind.load(std::memory_order_acquire);  // before value and time: see record_exit
   if (p.magic.load() != StatusPage::kMagic || p.version.load() != StatusPage::kVersion) {
     return fail(Code::kDataLoss, "the status page is of another version, or overwritten");
   }
-  if (phase > static_cast<std::uint32_t>(WorkerPhase::kExited) || kind > static_cast<std::uint32_t>(ExitKind::kExecFailed)) {
+  if (phase > static_cast<std::uint32_t>(WorkerPhase::kExited) ||
+      kind > static_cast<std::uint32_t>(ExitKind::kExecFailed)) {
     return fail(Code::kDataLoss, "the status page holds an unknown phase or exit kind");
   }
   StatusSnapshot out{.phase = static_cast<WorkerPhase>(phase),
@@ -131,7 +151,8 @@ Result<StatusSnapshot> StatusPageReader::read() const {
   for (const auto& slot : p.denied) {
     auto value = slot.load(std::memory_order_relaxed);
     if (value >> 32 == 0) continue;
-    out.denied.push_back({.syscall_number = static_cast<std::uint32_t>((value >> 32) - 1), .count = static_cast<std::uint32_t>(value)});
+    out.denied.push_back({.syscall_number = static_cast<std::uint32_t>((value >> 32) - 1),
+                          .count = static_cast<std::uint32_t>(value)});
   }
   return out;
 }

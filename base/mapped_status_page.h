@@ -1,13 +1,15 @@
-// The status page (base/status_page.h) as each side maps it: the worker writes, control and flodead read.
-// Boost.Interprocess maps it; there is no managed segment and no mutex in it, so a peer that dies or lies can block nobody.
-// Isolation: the memfd must carry the seals of make_status_page(); a reader checks them before it maps, since a file that shrinks
-// under a mapping is a SIGBUS. Never inherited by the agent.
+// The status page (base/status_page.h) as each side maps it: the worker writes, control and flodead
+// read. Boost.Interprocess maps it; there is no managed segment and no mutex in it, so a peer that
+// dies or lies can block nobody. Isolation: the memfd must carry the seals of make_status_page(); a
+// reader checks them before it maps, since a file that shrinks under a mapping is a SIGBUS. Never
+// inherited by the agent.
 #pragma once
 
 #include <array>
-#include <boost/interprocess/mapped_region.hpp>
 #include <cstdint>
 #include <vector>
+
+#include <boost/interprocess/mapped_region.hpp>
 
 #include "base/clock.h"
 #include "base/status_page.h"
@@ -15,7 +17,8 @@
 
 namespace flodea {
 
-// A fresh page: memfd of StatusPage::kSize, magic and version set, sealed SHRINK|GROW|SEAL, close-on-exec.
+// A fresh page: memfd of StatusPage::kSize, magic and version set, sealed SHRINK|GROW|SEAL,
+// close-on-exec.
 Result<UniqueFd> make_status_page();
 
 // The worker's view. One thread writes; every member is one atomic store or add.
@@ -31,13 +34,15 @@ class StatusPageWriter {
   void add_log_dropped(std::uint64_t lines);
   void add_call();
   void add_protocol_error();
-  void set_stop_requested(Nanos wall);         // the first one counts
-  void add_denied(std::uint32_t syscall_number);  // beyond kDeniedSlots different calls only the total rises
+  void set_stop_requested(Nanos wall);  // the first one counts
+  void add_denied(
+      std::uint32_t syscall_number);  // beyond kDeniedSlots different calls only the total rises
   // The exit record; the first one counts.
   void record_exit(ExitKind kind, std::uint32_t value, Nanos wall);
 
  private:
-  explicit StatusPageWriter(boost::interprocess::mapped_region region) : region_(std::move(region)) {}
+  explicit StatusPageWriter(boost::interprocess::mapped_region region)
+      : region_(std::move(region)) {}
   StatusPage& page() const { return *static_cast<StatusPage*>(region_.get_address()); }
   boost::interprocess::mapped_region region_;
 };
@@ -74,7 +79,8 @@ class StatusPageReader {
   Result<StatusSnapshot> read() const;
 
  private:
-  explicit StatusPageReader(boost::interprocess::mapped_region region) : region_(std::move(region)) {}
+  explicit StatusPageReader(boost::interprocess::mapped_region region)
+      : region_(std::move(region)) {}
   const StatusPage& page() const { return *static_cast<const StatusPage*>(region_.get_address()); }
   boost::interprocess::mapped_region region_;
 };
