@@ -1,0 +1,41 @@
+// What every command works with: where the supervisor is, how to print, the connection once it is needed.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/clock.h"
+#include "cli/client/client.h"
+#include "cli/output/output.h"
+#include "cli/output/progress.h"
+
+namespace flodea::cli {
+
+// Exit statuses, as documented in docs/cli.md.
+enum class Exit : int { kDone = 0, kRefused = 1, kUsage = 2, kUnreachable = 3 };
+
+class Session {
+ public:
+  std::string socket = kDefaultSocket;
+  Format format = Format::kTable;
+  Progress progress;
+  SystemClock clock;
+
+  // Connects when first asked.
+  Result<Client*> client();
+  Nanos now() const { return clock.wall(); }
+  bool table() const { return format == Format::kTable; }
+
+ private:
+  std::unique_ptr<Client> client_;
+};
+
+// Set by the subcommand that the command line names.
+using Action = std::function<Status()>;
+
+void print(std::string_view text);        // to stdout
+void say_error(const Error& error);       // one line to stderr
+Exit exit_of(const Error& error);
+
+}  // namespace flodea::cli

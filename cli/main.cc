@@ -1,0 +1,56 @@
+// flodea: the operators' command line. What it does is in commands/, one file a verb.
+#include <cstdlib>
+
+#include "cli/commands/commands.h"
+
+namespace flodea::cli {
+namespace {
+
+constexpr char kFooter[] =
+    "Exit status: 0 done, 1 refused or failed, 2 usage, 3 supervisor not reachable.\n"
+    "Example:     flodea run ./ledger && flodea ps && flodea logs ledger -f";
+
+void add_globals(CLI::App& app, Session& session) {
+  app.add_option("--socket", session.socket, "The supervisor's socket")->envname("FLODEA_SOCKET")->capture_default_str()->type_name("PATH");
+  const std::map<std::string, Format> formats{{"table", Format::kTable}, {"json", Format::kJson}, {"yaml", Format::kYaml}};
+  app.add_option("-o,--output", session.format, "table, json or yaml")->transform(CLI::CheckedTransformer(formats))->type_name("FORMAT");
+}
+
+void add_commands(CLI::App& app, Session& session, Action& action) {
+  add_apply(app, session, action);
+  add_run(app, session, action);
+  add_ps(app, session, action);
+  add_inspect(app, session, action);
+  add_logs(app, session, action);
+  add_events(app, session, action);
+  add_power(app, session, action);
+  add_rm(app, session, action);
+  add_node(app, session, action);
+  add_version(app, session, action);
+}
+
+int main(int argc, char** argv) {
+  CLI::App app("Runs autonomous agents in sandboxes: the operators' side", "flodea");
+  Session session;
+  Action action;
+  app.footer(kFooter);
+  app.require_subcommand(1);
+  app.fallthrough();  // -o and --socket may follow the verb
+  add_globals(app, session);
+  add_commands(app, session, action);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? static_cast<int>(Exit::kDone) : static_cast<int>(Exit::kUsage);
+  }
+  auto done = action();
+  if (done) return static_cast<int>(Exit::kDone);
+  session.progress.clear();
+  say_error(done.error());
+  return static_cast<int>(exit_of(done.error()));
+}
+
+}  // namespace
+}  // namespace flodea::cli
+
+int main(int argc, char** argv) { return flodea::cli::main(argc, argv); }
