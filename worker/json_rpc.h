@@ -22,10 +22,10 @@ constexpr int rpc_error_code(int grpc_code) { return -32000 - grpc_code; }
 
 // Slices of the line.
 struct RpcRequest {
-  std::string_view id;  // token as written: an integer of ≤ 16 digits or a string of ≤ 64 plain
-                        // characters; empty: a notification
-  std::string_view method;                   // ≤ 256 characters
-  std::string_view params;                   // an object, or empty
+  std::string_view id;      // token as written: an integer of ≤ 16 digits or a string of ≤ 64 plain
+                            // characters; empty: a notification
+  std::string_view method;  // ≤ 256 characters
+  std::string_view params;  // an object, or empty
   std::string_view idempotency_key;          // 1–128 plain characters, or empty
   std::optional<std::uint32_t> deadline_ms;  // 1 to 2^31
 };

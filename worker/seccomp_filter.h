@@ -24,9 +24,11 @@ class SeccompFilter {
   // For the calling thread and what it starts; no_new_privs must be set. Async-signal-safe: returns
   // 0 or an errno, and with `listener` the descriptor on which refused calls are reported.
   int load(int* listener) const;
+  int load_for_all_threads() const;
 
  private:
   explicit SeccompFilter(std::vector<sock_filter> code) : code_(std::move(code)) {}
+  long install(unsigned long flags) const;
   std::vector<sock_filter> code_;
 };
 

@@ -13,6 +13,7 @@
 #include <cstring>
 
 #include "base/fd_layout.h"
+#include "worker/self_restriction.h"
 
 namespace flodea::worker {
 namespace fds = fd_layout::worker;
@@ -27,7 +28,8 @@ std::string syscall_name(std::uint32_t number) {
 
 }  // namespace
 
-Result<std::unique_ptr<Worker>> Worker::create(StatusPageWriter page, SeccompFilter filter) {
+Result<std::unique_ptr<Worker>> Worker::create(StatusPageWriter page, SeccompFilter agent_filter,
+                                               SeccompFilter own_filter) {
   auto loop = TRY(EventLoop::create());
   sigset_t set;
   ::sigemptyset(&set);
@@ -35,18 +37,21 @@ Result<std::unique_ptr<Worker>> Worker::create(StatusPageWriter page, SeccompFil
   auto children = TRY(adopt_fd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), "signalfd"));
   auto deadline =
       TRY(adopt_fd(::timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK), "timerfd_create"));
-  if (filter.reports() && !kernel_reports_refused_calls()) filter.refuse_instead_of_reporting();
-  std::unique_ptr<Worker> worker(new Worker(std::move(loop), std::move(page), std::move(filter),
+  if (agent_filter.reports() && !kernel_reports_refused_calls())
+    agent_filter.refuse_instead_of_reporting();
+  std::unique_ptr<Worker> worker(new Worker(std::move(loop), std::move(page),
+                                            std::move(agent_filter), std::move(own_filter),
                                             std::move(children), std::move(deadline)));
   TRY(worker->start());
   return worker;
 }
 
-Worker::Worker(std::unique_ptr<EventLoop> loop, StatusPageWriter page, SeccompFilter filter,
-               UniqueFd children, UniqueFd deadline)
+Worker::Worker(std::unique_ptr<EventLoop> loop, StatusPageWriter page, SeccompFilter agent_filter,
+               SeccompFilter own_filter, UniqueFd children, UniqueFd deadline)
     : loop_(std::move(loop)),
       page_(std::move(page)),
-      filter_(std::move(filter)),
+      agent_filter_(std::move(agent_filter)),
+      own_filter_(std::move(own_filter)),
       children_(std::move(children)),
       deadline_(std::move(deadline)),
       attach_(*loop_, fds::kAttach, *this),
@@ -139,7 +144,9 @@ void Worker::on_set_deadline(Nanos boot) {
 void Worker::launch(const LaunchPlan& plan, CallLimits limits) {
   state_ = State::kLaunching;
   executable_ = plan.executable;
-  auto launched = launch_agent(plan, filter_);
+  auto launched = launch_agent(plan, agent_filter_);
+  if (auto restricted = restrict_system_calls(own_filter_); !restricted)
+    return restriction_failed(restricted.error());
   if (!launched) return launch_failed(launched.error());
   forked_ = clock_.boot();
   auto adopted = adopt(std::move(*launched), plan, limits);
@@ -147,6 +154,12 @@ void Worker::launch(const LaunchPlan& plan, CallLimits limits) {
     logs_.say("the agent is ended: " + adopted.error().describe());
     kill_all();
   }
+}
+
+// An unrestricted worker must not meet an agent.
+void Worker::restriction_failed(const Error& error) {
+  kill_all();
+  launch_failed(error);
 }
 
 Status Worker::adopt(Launched launched, const LaunchPlan& plan, CallLimits limits) {

@@ -26,14 +26,16 @@ class Worker final : private AttachClient::Handler {
   static constexpr Nanos kFlushLimit =
       std::chrono::seconds(2);  // for the last log lines, if nobody reads the pipe
 
-  // `filter` is the agent's. SIGCHLD must be blocked in the whole process.
-  static Result<std::unique_ptr<Worker>> create(StatusPageWriter page, SeccompFilter filter);
+  // // The agent loads `agent_filter` before its execve, the worker `own_filter` right after it has
+  // forked. SIGCHLD must be blocked in the whole process.
+  static Result<std::unique_ptr<Worker>> create(StatusPageWriter page, SeccompFilter agent_filter,
+                                                SeccompFilter own_filter);
   // Returns once the agent has ended, nothing of it is left, and its logs are in the pipe.
   Status run();
 
  private:
-  Worker(std::unique_ptr<EventLoop> loop, StatusPageWriter page, SeccompFilter filter,
-         UniqueFd children, UniqueFd deadline);
+  Worker(std::unique_ptr<EventLoop> loop, StatusPageWriter page, SeccompFilter agent_filter,
+         SeccompFilter own_filter, UniqueFd children, UniqueFd deadline);
   Status start();
 
   void on_attach(AttachOffer offer) override;
@@ -42,6 +44,7 @@ class Worker final : private AttachClient::Handler {
 
   void launch(const LaunchPlan& plan, CallLimits limits);
   Status adopt(Launched launched, const LaunchPlan& plan, CallLimits limits);
+  void restriction_failed(const Error& error);
   void launch_failed(const Error& error);
   void read_reports();
   void agent_started(Nanos exec_boot);
@@ -57,7 +60,8 @@ class Worker final : private AttachClient::Handler {
   SystemClock clock_;
   std::unique_ptr<EventLoop> loop_;
   StatusPageWriter page_;
-  SeccompFilter filter_;
+  SeccompFilter agent_filter_;
+  SeccompFilter own_filter_;
   UniqueFd children_;  // signalfd of SIGCHLD
   UniqueFd deadline_;  // timerfd on CLOCK_BOOTTIME
   AttachClient attach_;

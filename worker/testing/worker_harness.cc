@@ -16,10 +16,13 @@
 #include <array>
 #include <chrono>
 #include <cstddef>
+#include <cstdio>
+#include <cstdlib>
 
 #include "base/fd_layout.h"
 #include "base/fd_message.h"
 #include "base/safe_path.h"
+#include "policy/seccomp_profile.h"
 
 namespace flodea::worker::testing {
 namespace v1 = flodea::attach::v1;
@@ -80,6 +83,20 @@ bool readable(int fd, int timeout_ms) {
 }  // namespace
 
 Filter allow_everything() { return {BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)}; }
+
+Filter profile(const std::string& name) {
+  auto source = [](const std::string& wanted) -> Result<std::string> {
+    auto directory =
+        TRY(adopt_fd(::open(FLODEA_PROFILES, O_PATH | O_DIRECTORY | O_CLOEXEC), FLODEA_PROFILES));
+    return read_file(directory.get(), wanted + ".json", 1 << 20);
+  };
+  auto parsed = source(name).and_then(
+      [&](const std::string& text) { return parse_seccomp_profile(name, text, source); });
+  auto compiled = parsed.and_then([](const SeccompProfile& found) { return compile(found); });
+  if (compiled) return *compiled;
+  std::fprintf(stderr, "profile %s: %s\n", name.c_str(), compiled.error().describe().c_str());
+  std::abort();
+}
 
 Filter refuse(std::initializer_list<int> syscalls, std::uint32_t action) {
   Filter filter{BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr))};

@@ -19,13 +19,15 @@ namespace flodea::worker::testing {
 
 using Filter = std::vector<sock_filter>;
 Filter allow_everything();
+// policy/profiles/NAME.json as flodead would hand it over. Aborts if it does not compile.
+Filter profile(const std::string& name);
 // All is allowed, but what is named: `action` is a SECCOMP_RET_* value.
 Filter refuse(std::initializer_list<int> syscalls, std::uint32_t action);
 
 struct HarnessOptions {
   std::string worker;  // path of flodea-worker
-  Filter worker_filter = allow_everything();
-  Filter agent_filter = allow_everything();
+  Filter worker_filter = profile("worker");
+  Filter agent_filter = profile("python");
   int log_pipe_bytes = 0;  // F_SETPIPE_SZ, 0: the kernel's default
 };
 
