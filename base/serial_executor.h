@@ -1,6 +1,6 @@
-// Work that may block, off the threads that must not: a few threads, and any number of *strands*. The
-// tasks of one strand run one after the other, in order; strands take turns, one task each, so that
-// one whose disk is slow holds up at most one thread.
+// Work that may block, off the threads that must not: a few threads, and any number of *strands*.
+// The tasks of one strand run one after the other, in order; strands take turns, one task each, so
+// that one whose disk is slow holds up at most one thread.
 #pragma once
 
 #include <condition_variable>

@@ -12,6 +12,7 @@
 #include "base/ids.h"
 #include "base/unique_fd.h"
 #include "policy/agent_spec.h"
+#include "supervisor/control/guard/frame_scanner.h"
 
 namespace flodea::control {
 
@@ -71,5 +72,17 @@ class Gateway {
   virtual void detach(const AgentId& agent, std::function<void()> done) = 0;
   virtual GatewayUsage usage(const AgentId& agent) const = 0;
 };
+
+struct GatewayConfig {
+  SelfBackend& self;
+  const Clock& clock;
+  CallObserver on_call;    // on gRPC's threads: must be quick and not block
+  LimitObserver on_limit;  // on a thread of the gateway's own: may block
+  FrameLimits limits = {};
+  unsigned disk_threads = 3;  // shared by all agents' stores
+};
+
+// What the configuration refers to outlives the gateway. Its destructor ends all agents' servers and closes their stores.
+Result<std::unique_ptr<Gateway>> make_gateway(GatewayConfig config);
 
 }  // namespace flodea::control

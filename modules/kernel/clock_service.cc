@@ -1,0 +1,89 @@
+#include "modules/kernel/clock_service.h"
+
+#include "modules/kernel/sleep_request.h"
+#include "proto/status_codec/status_codec.h"
+
+namespace flodea::kernel {
+namespace {
+
+template <class Response>
+void fill_times(const Clock& clock, Response& response) {
+  response.set_wall_nanos(clock.wall().count());
+  response.set_monotonic_nanos(clock.monotonic().count());
+}
+
+Result<SleepRequest> decode(const v1::SleepUntilRequest& request) {
+  if (request.has_wall_nanos()) return SleepRequest{SleepClock::kWall, Nanos(request.wall_nanos())};
+  if (request.has_monotonic_nanos()) {
+    return SleepRequest{SleepClock::kMonotonic, Nanos(request.monotonic_nanos())};
+  }
+  return tl::unexpected(Error{.code = Code::kInvalidArgument,
+                              .message = "no time is given",
+                              .field = "until",
+                              .remedy = "set wall_nanos or monotonic_nanos"});
+}
+
+// One SleepUntil. Ends by the sleeper or by the caller's cancellation, whichever comes first.
+class Sleep final : public grpc::ServerUnaryReactor {
+ public:
+  Sleep(Sleeper& sleeper, std::atomic<std::uint32_t>& sleeps, v1::SleepUntilResponse& response)
+      : sleeper_(sleeper), sleeps_(sleeps), response_(response) {}
+
+  void begin(const Result<SleepRequest>& request) {
+    if (!request) return Finish(to_grpc_status(request.error()));
+    Result<bool> wait = must_sleep(*request, sleeper_.clock());
+    if (!wait) return Finish(to_grpc_status(wait.error()));
+    if (!*wait) return finish_ok();
+    counted_ = true;
+    if (sleeps_.fetch_add(1) >= kMaxSleeps) return Finish(too_many());
+    // gRPC calls OnCancel and OnDone only after the handler has returned, so id_ is there by then.
+    id_ = sleeper_.sleep_until(request->clock, request->until, [this] { finish_ok(); });
+  }
+
+  void OnCancel() override {
+    if (id_ != 0 && sleeper_.cancel(id_)) Finish(grpc::Status::CANCELLED);
+  }
+
+  void OnDone() override {
+    if (counted_) sleeps_.fetch_sub(1);
+    delete this;
+  }
+
+ private:
+  static grpc::Status too_many() {
+    return to_grpc_status({.code = Code::kResourceExhausted,
+                           .message = "this agent has 64 sleeps already",
+                           .remedy = "wait for one of them, or cancel it"});
+  }
+  void finish_ok() {
+    fill_times(sleeper_.clock(), response_);
+    Finish(grpc::Status::OK);
+  }
+
+  Sleeper& sleeper_;
+  std::atomic<std::uint32_t>& sleeps_;
+  v1::SleepUntilResponse& response_;
+  Sleeper::Id id_ = 0;
+  bool counted_ = false;
+};
+
+}  // namespace
+
+grpc::ServerUnaryReactor* ClockService::Now(grpc::CallbackServerContext* context,
+                                            const v1::NowRequest* /*request*/,
+                                            v1::NowResponse* response) {
+  fill_times(sleeper_.clock(), *response);
+  auto* reactor = context->DefaultReactor();
+  reactor->Finish(grpc::Status::OK);
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* ClockService::SleepUntil(grpc::CallbackServerContext* /*context*/,
+                                                   const v1::SleepUntilRequest* request,
+                                                   v1::SleepUntilResponse* response) {
+  auto* sleep = new Sleep(sleeper_, sleeps_, *response);
+  sleep->begin(decode(*request));
+  return sleep;
+}
+
+}  // namespace flodea::kernel
