@@ -1,0 +1,286 @@
+#include "supervisor/control/lifecycle/engine.h"
+
+#include <spdlog/spdlog.h>
+
+#include "supervisor/control/lifecycle/engine_agent.h"
+
+namespace flodea::control {
+namespace {
+
+// A step follows another only when the one before changed something, and the machine has few states.
+constexpr int kMaxTurns = 32;
+
+// What of a record is on disk: not what only matters while this control lives.
+Record stored_part(Record record) {
+  record.due = {};
+  record.stop_told = false;
+  return record;
+}
+
+bool is_final(AgentState state) { return state == AgentState::kStopped || state == AgentState::kFailed; }
+
+}  // namespace
+
+Engine::Engine(EngineParts parts) : parts_(std::move(parts)), started_(parts_.clock.wall()) {}
+Engine::~Engine() = default;
+
+// ---- stepping
+
+Desired Engine::desired_of(const Agent& agent) const {
+  const AgentSpec& spec = agent.stored.manifest.spec;
+  return {.running = agent.stored.desired_running, .host_open = !closing_, .incarnation = agent.stored.incarnation,
+          .restart = spec.restart, .stop_timeout = spec.stop_timeout, .readiness = spec.readiness};
+}
+
+void Engine::settle(Agent& agent) {
+  if (agent.settling) {
+    agent.settle_again = true;
+    return;
+  }
+  agent.settling = true;
+  bool moved = true;
+  for (int i = 0; moved && i < kMaxTurns; ++i) turn(agent, moved);
+  agent.settling = false;
+  if (moved) spdlog::error("agent {}: its state machine does not come to rest in {}", agent.stored.manifest.name, state_name(agent.stored.record.state));
+  after_settling(agent);
+}
+
+void Engine::turn(Agent& agent, bool& moved) {
+  agent.settle_again = false;
+  Step next = step(desired_of(agent), agent.seen, agent.stored.record, parts_.clock.monotonic(), parts_.random());
+  AgentState from = agent.stored.record.state;
+  bool changed = next.record != agent.stored.record;
+  if (changed) keep(agent, next.record);
+  for (const Action& action : next.actions) perform(agent, action);
+  if (next.record.state != from) announce(agent, from);
+  moved = changed || !next.actions.empty() || agent.settle_again;
+  if (!moved) effects_->wake_at(agent.stored.id, next.wake);
+}
+
+// On disk before anything is done about it or anybody hears of it.
+void Engine::keep(Agent& agent, const Record& next) {
+  Nanos wall = parts_.clock.wall();
+  bool to_disk = stored_part(next) != stored_part(agent.stored.record);
+  if (next.state != agent.stored.record.state) agent.stored.state_since = wall;
+  agent.stored.next_start = next.state == AgentState::kBackoff ? wall + (next.due - parts_.clock.monotonic()) : Nanos{};
+  agent.stored.record = next;
+  agent.stored.boot_id = host_.boot_id;
+  if (!to_disk) return;
+  if (Status saved = parts_.db.save_state(agent.stored); !saved) {
+    spdlog::error("agent {}: its state cannot be stored: {}", agent.stored.manifest.name, saved.error().describe());
+  }
+}
+
+void Engine::perform(Agent& agent, const Action& action) {
+  const AgentId& id = agent.stored.id;
+  Generation generation = agent.stored.record.generation;
+  switch (action.kind) {
+    case Action::Kind::kStart: {
+      agent.seen = {.presence = Presence::kRequested};
+      agent.held = generation;
+      agent.phases.clear();
+      Nanos received = agent.asked != Nanos{} ? std::exchange(agent.asked, Nanos{}) : parts_.clock.boot();
+      return effects_->start({.id = id, .generation = generation, .manifest = agent.stored.manifest, .volume_made = agent.stored.volume_made,
+                              .restarts = agent.stored.record.restarts, .received = received});
+    }
+    case Action::Kind::kStop: return effects_->stop(id, agent.held, action.grace, action.reason);
+    case Action::Kind::kKill: return effects_->kill(id, agent.held, action.reason);
+    case Action::Kind::kRelease:
+      agent.seen.presence = Presence::kReleasing;
+      return effects_->release(id, agent.held);
+  }
+}
+
+void Engine::announce(const Agent& agent, AgentState from) {
+  const Record& record = agent.stored.record;
+  spdlog::info("agent {}: {} → {} {}{}{}", agent.stored.manifest.name, state_name(from), state_name(record.state), reason_name(record.reason),
+               record.message.empty() ? "" : ": ", record.message);
+  Event event{.kind = "agent.state", .agent = agent.stored.manifest.name, .from = state_name(from), .to = state_name(record.state),
+              .reason = reason_name(record.reason), .message = record.message, .generation = record.generation.value};
+  if (Status recorded = parts_.events.record(std::move(event)); !recorded) spdlog::error("event lost: {}", recorded.error().describe());
+  if (record.state == AgentState::kRunning) parts_.metrics.started(agent.stored.manifest.name, agent.phases);
+  if (from == AgentState::kBackoff && record.state == AgentState::kPreparing) parts_.metrics.restarted(agent.stored.manifest.name);
+}
+
+void Engine::after_settling(Agent& agent) {
+  finish_waits(agent);
+  destroy_if_due(agent);
+  if (closing_) check_closed();
+}
+
+void Engine::finish_waits(Agent& agent) {
+  const Record& record = agent.stored.record;
+  auto over = [&](const Wait& wait) {
+    if (!wait.up) return is_final(record.state) || agent.stored.desired_running;
+    if (!agent.stored.desired_running) return is_idle(record.state);
+    return record.incarnation >= wait.incarnation && (record.state == AgentState::kRunning || is_final(record.state));
+  };
+  std::vector<Wait> finished;
+  std::erase_if(agent.waits, [&](Wait& wait) { return over(wait) && (finished.push_back(std::move(wait)), true); });
+  for (Wait& wait : finished) wait.done(view_of(agent, false));
+}
+
+// ---- removal
+
+void Engine::destroy_if_due(Agent& agent) {
+  bool gone = is_final(agent.stored.record.state) && agent.seen.presence == Presence::kAbsent;
+  if (agent.stored.removal == Removal::kNone || !gone || std::exchange(agent.destroying, true)) return;
+  effects_->wake_at(agent.stored.id, std::nullopt);
+  effects_->destroy(agent.stored.id, agent.stored.removal == Removal::kKeepData,
+                    [this, id = agent.stored.id](Result<RemovalReceipt> receipt) {
+                      parts_.post([this, id, receipt = std::move(receipt)] { destroyed(id, receipt); });
+                    });
+}
+
+void Engine::destroyed(const AgentId& id, Result<RemovalReceipt> receipt) {
+  Agent* agent = find(id);
+  if (agent == nullptr) return;
+  agent->destroying = false;
+  std::string name = agent->stored.manifest.name;
+  auto removals = std::exchange(agent->removals, {});
+  if (receipt) {
+    std::optional<KeptVolume> kept;
+    if (agent->stored.removal == Removal::kKeepData && agent->stored.volume_made) {
+      kept = {.id = id, .disk_bytes = agent->stored.manifest.spec.resources.disk_bytes, .generation = agent->stored.record.generation};
+    }
+    if (Status removed = parts_.db.remove(agent->stored, kept); !removed) receipt = tl::unexpected(std::move(removed).error());
+  }
+  if (receipt) {
+    (void)parts_.events.record({.kind = "agent.removed", .agent = name, .reason = reason_name(Reason::kOperator),
+                                .message = receipt->key_digest.empty() ? "its volume is kept" : "key destroyed: sha256 " + receipt->key_digest,
+                                .generation = agent->stored.record.generation.value});
+    parts_.metrics.forget(name);
+    names_.erase(name);
+    agents_.erase(id);
+  }
+  for (auto& done : removals) done(receipt);
+}
+
+// ---- the end
+
+void Engine::close() {
+  if (std::exchange(closing_, true)) return;
+  for (auto& [id, agent] : agents_) settle(*agent);
+  check_closed();
+}
+
+void Engine::check_closed() {
+  for (const auto& [id, agent] : agents_) {
+    if (!is_idle(agent->stored.record.state) || agent->seen.presence != Presence::kAbsent) return;
+  }
+  if (!std::exchange(closed_told_, true)) parts_.post(parts_.closed);
+}
+
+void Engine::end_waits() {
+  Error why = fail(Code::kUnavailable, "the supervisor is shut down").value();
+  for (auto& [id, agent] : agents_) {
+    for (Wait& wait : std::exchange(agent->waits, {})) wait.done(tl::unexpected(why));
+    for (auto& done : std::exchange(agent->removals, {})) done(tl::unexpected(why));
+  }
+  std::exchange(held_back_, {});
+}
+
+// ---- what is seen
+
+Engine::Agent* Engine::find(const AgentId& id) {
+  auto it = agents_.find(id);
+  return it == agents_.end() ? nullptr : it->second.get();
+}
+
+Engine::Agent* Engine::find(const std::string& name) {
+  auto it = names_.find(name);
+  return it == names_.end() ? nullptr : find(it->second);
+}
+
+// The agent, if it is this instance that it waits to hear of.
+Engine::Agent* Engine::listening(const AgentId& id, Generation generation) {
+  Agent* agent = find(id);
+  return agent != nullptr && agent->held == generation && agent->seen.presence != Presence::kAbsent ? agent : nullptr;
+}
+
+std::string Engine::name_of(const AgentId& id) const {
+  auto it = agents_.find(id);
+  return it == agents_.end() ? "" : it->second->stored.manifest.name;
+}
+
+void Engine::on_volume_made(const AgentId& id) {
+  Agent* agent = find(id);
+  if (agent == nullptr || agent->stored.volume_made) return;
+  agent->stored.volume_made = true;
+  if (Status saved = parts_.db.save_state(agent->stored); !saved) spdlog::error("agent {}: {}", id.text(), saved.error().describe());
+}
+
+void Engine::on_present(const AgentId& id, Generation generation, const Presented& found) {
+  Agent* agent = listening(id, generation);
+  if (agent == nullptr || agent->seen.presence != Presence::kRequested) return;
+  agent->seen.presence = Presence::kPresent;
+  agent->seen.executed = found.executed;
+  agent->seen.ready = found.ready;
+  agent->uid_base = found.uid_base;
+  settle(*agent);
+}
+
+void Engine::on_executed(const AgentId& id, Generation generation, Nanos monotonic, std::vector<PhaseTime> phases) {
+  Agent* agent = listening(id, generation);
+  if (agent == nullptr || agent->seen.presence != Presence::kPresent || agent->seen.executed) return;
+  agent->seen.executed = monotonic;
+  agent->phases = std::move(phases);
+  settle(*agent);
+}
+
+void Engine::on_ready(const AgentId& id, Generation generation) {
+  Agent* agent = listening(id, generation);
+  if (agent == nullptr || agent->seen.presence != Presence::kPresent || std::exchange(agent->seen.ready, true)) return;
+  settle(*agent);
+}
+
+void Engine::on_ended(const AgentId& id, Generation generation, const Ending& ending) {
+  Agent* agent = listening(id, generation);
+  if (agent == nullptr || (agent->seen.presence != Presence::kRequested && agent->seen.presence != Presence::kPresent)) return;
+  agent->seen.presence = Presence::kEnded;
+  agent->seen.ending = ending;
+  settle(*agent);
+}
+
+void Engine::on_released(const AgentId& id, Generation generation) {
+  Agent* agent = listening(id, generation);
+  if (agent == nullptr || agent->seen.presence != Presence::kReleasing) return;
+  agent->seen = {};
+  agent->uid_base = 0;
+  settle(*agent);
+}
+
+void Engine::on_release_failed(const AgentId& id, Generation generation, const Error& why) {
+  std::string name = name_of(id);
+  spdlog::error("agent {}: what instance {} used cannot be released yet: {}", name, generation.value, why.describe());
+  (void)parts_.events.record({.kind = "agent.limit", .agent = name, .reason = reason_name(Reason::kHost),
+                              .message = "not released yet: " + why.describe(), .generation = generation.value});
+}
+
+void Engine::on_wake(const AgentId& id) {
+  if (Agent* agent = find(id)) settle(*agent);
+}
+
+void Engine::on_denied(const AgentId& id, Generation generation, const std::string& calls) {
+  (void)parts_.events.record({.kind = "agent.denied", .agent = name_of(id), .reason = reason_name(Reason::kPolicy), .message = calls,
+                              .generation = generation.value});
+}
+
+void Engine::on_service(const ServiceChange& change) {
+  ServiceStatus& status = services_[change.service];
+  if (change.restarts > status.restarts) parts_.metrics.service_restarted(change.service);
+  status = {.name = change.service, .up = change.up, .restarts = change.restarts};
+  (void)parts_.events.record({.kind = "service", .message = change.service + (change.up ? " is up" : " is down") +
+                                                            (change.why.empty() ? "" : ": " + change.why)});
+}
+
+void Engine::on_shutdown_requested() {
+  spdlog::info("shutdown: agents are stopped");
+  close();
+}
+
+void Engine::agent_ready(const AgentId& agent, Generation generation) {
+  parts_.post([this, agent, generation] { on_ready(agent, generation); });
+}
+
+}  // namespace flodea::control

@@ -1,0 +1,131 @@
+// The lifecycle engine: keeps each agent as its operators want it. It stores desired states and every change (state.db) before it acts
+// or answers, asks the state machine (machine.h) what follows from what was seen, and has it done (effects.h).
+// Threads: the methods of Lifecycle, `agent_ready` and `bundles_in_use` may be called on any thread, they post to the core thread;
+// all else belongs to the core thread. Callbacks run there too.
+// Agents survive this object: the next one finds them by state.db and flodead's inventory (`recover`).
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/clock.h"
+#include "supervisor/control/lifecycle/effects.h"
+#include "supervisor/control/lifecycle/lifecycle.h"
+#include "supervisor/control/monitoring/event_log.h"
+#include "supervisor/control/monitoring/metrics.h"
+#include "supervisor/control/state/state_db.h"
+
+namespace flodea::control {
+
+struct EngineParts {
+  StateDb db;
+  const Clock& clock;
+  EventLog& events;
+  Metrics& metrics;
+  std::function<void(std::function<void()>)> post;      // to the core thread, from any
+  std::function<Status(const AgentSpec&)> check_spec;   // runtime and bundle (runtimes/runtime.h)
+  std::function<double()> random;                       // uniform in [0, 1)
+  std::function<void()> closed;                         // after `close`: no instance is left
+};
+
+class Engine final : public Lifecycle, public EffectEvents {
+ public:
+  explicit Engine(EngineParts parts);
+  ~Engine() override;
+
+  // First of all: loads state.db and the inventory, adopts what runs, releases what ended, starts what should run. `done` hears whether
+  // the state could be read; operators' requests wait until then. `effects` must outlive the engine.
+  void recover(Effects& effects, HostFacts host, std::function<void(Status)> done);
+  // Stops every agent gracefully; their desired states stay. `closed` is called once none is left.
+  void close();
+  // Ends the waits that are left, with kUnavailable.
+  void end_waits();
+
+  // Lifecycle
+  void apply(AgentManifest manifest, bool start, bool wait, Callback<ApplyOutcome> done) override;
+  void start(std::string name, bool wait, Callback<AgentView> done) override;
+  void stop(std::string name, bool wait, Callback<AgentView> done) override;
+  void restart(std::string name, bool wait, Callback<AgentView> done) override;
+  void remove(std::string name, bool keep_data, Callback<RemovalReceipt> done) override;
+  void get(std::string name, Callback<AgentView> done) override;
+  void list(Callback<std::vector<AgentView>> done) override;
+  void node(Callback<NodeStatus> done) override;
+
+  void agent_ready(const AgentId& agent, Generation generation);  // Self/Ready
+  void bundles_in_use(Callback<std::set<BundleDigest>> done);
+  std::string name_of(const AgentId& agent) const;                // empty: unknown. Core thread
+
+  // EffectEvents
+  void on_volume_made(const AgentId& agent) override;
+  void on_present(const AgentId& agent, Generation generation, const Presented& found) override;
+  void on_executed(const AgentId& agent, Generation generation, Nanos monotonic, std::vector<PhaseTime> phases) override;
+  void on_ready(const AgentId& agent, Generation generation) override;
+  void on_ended(const AgentId& agent, Generation generation, const Ending& ending) override;
+  void on_released(const AgentId& agent, Generation generation) override;
+  void on_release_failed(const AgentId& agent, Generation generation, const Error& why) override;
+  void on_wake(const AgentId& agent) override;
+  void on_denied(const AgentId& agent, Generation generation, const std::string& calls) override;
+  void on_service(const ServiceChange& change) override;
+  void on_shutdown_requested() override;
+
+ private:
+  struct Agent;
+  struct Wait;
+  using Change = std::function<void(StoredAgent&)>;
+
+  // engine.cc: stepping
+  void settle(Agent& agent);
+  void turn(Agent& agent, bool& moved);
+  void keep(Agent& agent, const Record& next);
+  void perform(Agent& agent, const Action& action);
+  void announce(const Agent& agent, AgentState from);
+  void after_settling(Agent& agent);
+  void finish_waits(Agent& agent);
+  void destroy_if_due(Agent& agent);
+  void destroyed(const AgentId& id, Result<RemovalReceipt> receipt);
+  void check_closed();
+  Desired desired_of(const Agent& agent) const;
+  AgentView view_of(const Agent& agent, bool with_usage);
+  Agent* find(const AgentId& id);
+  Agent* find(const std::string& name);
+  Agent* listening(const AgentId& id, Generation generation);
+
+  // engine_recovery.cc
+  void take_inventory(Result<std::vector<ListedInstance>> instances, const std::function<void(Status)>& done);
+  void take_instance(const ListedInstance& instance);
+  void begin(const StoredAgent& stored);
+  void open_for_requests();
+
+  // engine_verbs.cc
+  void when_open(std::function<void()> request);
+  void apply_now(AgentManifest manifest, bool start, bool wait, const Callback<ApplyOutcome>& done);
+  Result<ApplyOutcome::Kind> take_manifest(AgentManifest& manifest, bool start);
+  Result<ApplyOutcome::Kind> create_agent(AgentManifest& manifest);
+  Result<ApplyOutcome::Kind> change_agent(Agent& agent, AgentManifest& manifest, bool start);
+  Status change_desired(Agent& agent, const Change& change);
+  Status check_host(const AgentSpec& spec, std::optional<std::uint64_t> volume_bytes);
+  Result<Agent*> agent_for(const std::string& name);
+  void verb(const std::string& name, bool wait, bool up, const Change& change, const Callback<AgentView>& done);
+  void wait_for(Agent& agent, bool up, Callback<AgentView> done);
+  void remove_now(const std::string& name, bool keep_data, const Callback<RemovalReceipt>& done);
+  NodeStatus node_status();
+
+  EngineParts parts_;
+  Effects* effects_ = nullptr;
+  HostFacts host_;
+  Nanos started_{};  // wall
+  bool open_for_requests_ = false;
+  bool closing_ = false;
+  bool closed_told_ = false;
+  std::vector<std::function<void()>> held_back_;  // requests before the recovery is done
+  std::map<AgentId, std::unique_ptr<Agent>> agents_;
+  std::map<std::string, AgentId> names_;
+  std::map<std::string, ServiceStatus> services_;
+};
+
+}  // namespace flodea::control

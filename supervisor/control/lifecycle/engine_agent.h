@@ -1,0 +1,28 @@
+// One agent as the engine keeps it in memory: what is stored, what was seen, and who waits. Core thread only.
+#pragma once
+
+#include "supervisor/control/lifecycle/engine.h"
+
+namespace flodea::control {
+
+struct Engine::Wait {
+  bool up = true;                 // for running (or an end by itself); else for stopped
+  std::uint64_t incarnation = 0;  // of which it must be
+  Callback<AgentView> done;
+};
+
+struct Engine::Agent {
+  StoredAgent stored;
+  Observed seen;
+  Generation held;               // the instance `seen` speaks of
+  bool settling = false;         // an event from within an effect is seen by the turn that called it
+  bool settle_again = false;
+  bool destroying = false;
+  Nanos asked{};                 // CLOCK_BOOTTIME of the request that the next start answers
+  std::uint32_t uid_base = 0;
+  std::vector<PhaseTime> phases;
+  std::vector<Wait> waits;
+  std::vector<Callback<RemovalReceipt>> removals;
+};
+
+}  // namespace flodea::control

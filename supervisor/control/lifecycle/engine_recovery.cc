@@ -1,0 +1,67 @@
+// Engine: taking over what an earlier control left.
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+#include "supervisor/control/lifecycle/engine_agent.h"
+
+namespace flodea::control {
+
+void Engine::recover(Effects& effects, HostFacts host, std::function<void(Status)> done) {
+  effects_ = &effects;
+  host_ = std::move(host);
+  auto agents = parts_.db.load();
+  if (!agents) return done(tl::unexpected(std::move(agents).error()));
+  for (const StoredAgent& stored : *agents) begin(stored);
+  effects_->inventory([this, done = std::move(done)](auto instances) { take_inventory(std::move(instances), done); });
+}
+
+// Times of the record are of another process, perhaps of another boot: they begin anew, within their bounds.
+void Engine::begin(const StoredAgent& stored) {
+  auto agent = std::make_unique<Agent>();
+  agent->stored = stored;
+  Record& record = agent->stored.record;
+  Nanos now = parts_.clock.monotonic();
+  if (record.state == AgentState::kBackoff) {
+    Nanos left = stored.next_start - parts_.clock.wall();
+    record.due = now + std::clamp(left, Nanos{}, stored.manifest.spec.restart.max);
+  }
+  if (record.state == AgentState::kStarting) record.due = now + kExecTimeout;
+  if (stored.volume_made) effects_->open_logs(stored.id, stored.manifest);
+  names_[stored.manifest.name] = stored.id;
+  agents_[stored.id] = std::move(agent);
+}
+
+void Engine::take_inventory(Result<std::vector<ListedInstance>> instances, const std::function<void(Status)>& done) {
+  if (!instances) return done(tl::unexpected(std::move(instances).error().with_context("inventory")));
+  for (const ListedInstance& instance : *instances) take_instance(instance);
+  open_for_requests();
+  for (auto& [id, agent] : agents_) settle(*agent);
+  done({});
+}
+
+void Engine::take_instance(const ListedInstance& instance) {
+  Agent* agent = find(instance.agent);
+  bool ours = agent != nullptr && agent->stored.record.generation == instance.generation;
+  bool live = ours && !is_idle(agent->stored.record.state);
+  if (live && instance.state != ListedInstance::State::kReleasing) {
+    agent->seen = {.presence = Presence::kRequested};  // until it is adopted
+    agent->held = instance.generation;
+    agent->stored.record.stop_told = false;
+    return effects_->adopt({.id = instance.agent, .generation = instance.generation, .manifest = agent->stored.manifest, .volume_made = true,
+                            .restarts = agent->stored.record.restarts, .received = {}}, instance);
+  }
+  if (!ours) spdlog::warn("instance {} of agent {} is not known to state.db: it is removed", instance.generation.value, instance.agent.text());
+  if (agent != nullptr) {
+    agent->seen = {.presence = Presence::kReleasing};
+    agent->held = instance.generation;
+  }
+  effects_->release(instance.agent, instance.generation);
+}
+
+void Engine::open_for_requests() {
+  open_for_requests_ = true;
+  for (auto& request : std::exchange(held_back_, {})) request();
+}
+
+}  // namespace flodea::control

@@ -1,0 +1,315 @@
+#include "supervisor/control/lifecycle/engine.h"
+
+#include <algorithm>
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
+
+#include "supervisor/control/lifecycle/testing/fakes.h"
+
+using namespace flodea;
+using namespace flodea::control;
+using namespace flodea::control::testing;
+using namespace std::chrono_literals;
+using Orders = std::vector<std::string>;
+
+TEST_CASE("apply stores, starts, and the same manifest again changes nothing") {
+  EngineBench b;
+  auto created = b.apply(b.manifest());
+  REQUIRE(created);
+  CHECK(created->kind == ApplyOutcome::Kind::kCreated);
+  CHECK(b.effects.take() == Orders{"start 1 new"});
+  b.running();
+  CHECK(b.state() == "running");
+  CHECK(b.metrics.starts == 1);
+  auto again = b.apply(b.manifest());
+  CHECK(again->kind == ApplyOutcome::Kind::kUnchanged);
+  CHECK(b.effects.take().empty());
+}
+
+TEST_CASE("a changed spec replaces the instance under a new revision; changed labels do not") {
+  EngineBench b;
+  b.apply(b.manifest());
+  b.running();
+  b.effects.take();
+  AgentManifest m = b.manifest();
+  m.labels["team"] = "treasury";
+  CHECK(b.apply(m)->kind == ApplyOutcome::Kind::kChanged);
+  CHECK(b.effects.take().empty());
+  m.spec.resources.pids = 7;
+  CHECK(b.apply(m)->agent.revision == 3);
+  CHECK(b.effects.take() == Orders{"stop 1 replace"});
+  b.ended();
+  CHECK(b.effects.take() == Orders{"release 1"});
+  b.released();
+  CHECK(b.effects.take() == Orders{"start 2"});
+}
+
+TEST_CASE("what this host could never hold is refused at apply, and nothing is half made") {
+  EngineBench b;
+  AgentManifest m = b.manifest();
+  std::string field;
+  SECTION("memory") { m.spec.resources.memory_bytes = 2ull << 30, field = "spec.resources.memory"; }
+  SECTION("cpu") { m.spec.resources.cpu_millis = 2001, field = "spec.resources.cpu"; }
+  SECTION("disk") { m.spec.resources.disk_bytes = 11ull << 30, field = "spec.resources.disk"; }
+  SECTION("runtime") { m.spec.runtime.type = "wasm", field = "spec.runtime.type"; }
+  auto refused = b.apply(m);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().field == field);
+  CHECK_FALSE(refused.error().remedy.empty());
+  CHECK(b.effects.take().empty());
+  CHECK_FALSE(b.view());
+}
+
+TEST_CASE("a disk neither shrinks nor grows") {
+  EngineBench b;
+  b.apply(b.manifest());
+  AgentManifest m = b.manifest();
+  m.spec.resources.disk_bytes = GENERATE(64 * kMiB, 256 * kMiB);
+  auto refused = b.apply(m);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == Code::kFailedPrecondition);
+  CHECK(refused.error().field == "spec.resources.disk");
+}
+
+TEST_CASE("waits end when the agent runs, has stopped by itself, or has failed") {
+  EngineBench b;
+  std::string seen;
+  auto wait = [&](AgentManifest m) {
+    b.engine->apply(std::move(m), true, true, [&](auto r) { seen = r ? state_name(r->agent.state) : "error"; });
+    b.run_posted();
+  };
+  SECTION("runs") {
+    wait(b.manifest());
+    b.present();
+    CHECK(seen.empty());
+    b.executed();
+    CHECK(seen == "running");
+  }
+  SECTION("fails") {
+    AgentManifest m = b.manifest();
+    m.spec.restart.policy = RestartPolicy::kNever;
+    wait(m);
+    b.ended();
+    CHECK(seen.empty());
+    b.released();
+    CHECK(seen == "failed");
+  }
+  SECTION("control ends") {
+    wait(b.manifest());
+    b.engine->end_waits();
+    CHECK(seen == "error");
+  }
+}
+
+TEST_CASE("stop, start and restart") {
+  EngineBench b;
+  b.apply(b.manifest());
+  b.running();
+  b.effects.take();
+  std::string stopped;
+  b.engine->stop("ledger", true, [&](auto r) { stopped = r ? state_name(r->state) : "error"; });
+  b.run_posted();
+  CHECK(b.effects.take() == Orders{"stop 1 operator"});
+  b.ended(Verdict::kSuccess);
+  b.released();
+  CHECK(stopped == "stopped");
+  CHECK(b.view()->reason == "operator");
+  b.effects.take();
+  b.engine->start("ledger", false, [](auto) {});
+  b.run_posted();
+  CHECK(b.effects.take() == Orders{"start 2"});
+  b.running();
+  b.engine->restart("ledger", false, [](auto) {});
+  b.run_posted();
+  CHECK(b.effects.take() == Orders{"stop 2 replace"});
+}
+
+TEST_CASE("a start in backoff does not wait for it, and forgives") {
+  EngineBench b;
+  b.apply(b.manifest());
+  b.running();
+  b.ended();
+  b.released();
+  CHECK(b.state() == "backoff");
+  CHECK(b.view()->next_start.has_value());
+  b.effects.take();
+  b.engine->start("ledger", false, [](auto) {});
+  b.run_posted();
+  CHECK(b.effects.take() == Orders{"start 2"});
+  CHECK(b.view()->restarts == 0);
+}
+
+TEST_CASE("backoff ends by the clock") {
+  EngineBench b;
+  b.apply(b.manifest());
+  b.running();
+  b.ended();
+  b.released();
+  b.effects.take();
+  b.pass(199ms);
+  CHECK(b.effects.take().empty());
+  b.pass(1ms);
+  CHECK(b.effects.take() == Orders{"start 2"});
+  CHECK(b.metrics.restarts == 1);
+}
+
+TEST_CASE("an agent survives the death of control: the next one adopts it") {
+  EngineBench b;
+  b.apply(b.manifest());
+  b.running();
+  b.effects.take();
+  AgentId id = b.view()->id;
+  b.effects.instances = {{.agent = id, .generation = {1}, .state = ListedInstance::State::kRunning, .exit = {}}};
+  REQUIRE(b.reborn());
+  CHECK(b.effects.take() == Orders{"logs", "adopt 1"});
+  CHECK(b.state() == "running");
+  b.engine->on_present(id, {1}, {.uid_base = 5, .executed = b.clock.monotonic(), .ready = false});
+  b.run_posted();
+  CHECK(b.state() == "running");
+  CHECK(b.view()->restarts == 0);
+  CHECK(b.effects.take().empty());
+}
+
+TEST_CASE("after a death of control, an agent that was stopping is still stopped gracefully") {
+  EngineBench b;
+  b.apply(b.manifest());
+  b.running();
+  b.engine->stop("ledger", false, [](auto) {});
+  b.run_posted();
+  b.effects.take();
+  AgentId id = b.view()->id;
+  b.effects.instances = {{.agent = id, .generation = {1}, .state = ListedInstance::State::kRunning, .exit = {}}};
+  REQUIRE(b.reborn());
+  b.engine->on_present(id, {1}, {.uid_base = 5, .executed = b.clock.monotonic(), .ready = false});
+  CHECK(b.effects.take() == Orders{"logs", "adopt 1", "stop 1 operator"});
+}
+
+TEST_CASE("an agent whose instance is gone is started again; one that had stopped is not") {
+  EngineBench b;
+  b.apply(b.manifest());
+  b.running();
+  SECTION("it ran") {
+    REQUIRE(b.reborn());
+    b.effects.take();
+    b.pass(1s);
+    CHECK(b.effects.take() == Orders{"start 2"});
+  }
+  SECTION("it had stopped by itself") {
+    b.ended(Verdict::kSuccess);
+    b.released();
+    b.effects.take();
+    REQUIRE(b.reborn());
+    b.pass(1h);
+    CHECK(b.effects.take() == Orders{"logs"});
+    CHECK(b.state() == "stopped");
+  }
+}
+
+TEST_CASE("instances that state.db does not know are removed, and an agent waits for that before it starts") {
+  EngineBench b;
+  b.apply(b.manifest());
+  b.running();
+  b.ended();
+  b.released();
+  AgentId id = b.view()->id;
+  AgentId stranger = AgentId::random();
+  b.effects.instances = {{.agent = stranger, .generation = {4}, .state = ListedInstance::State::kRunning, .exit = {}},
+                         {.agent = id, .generation = {9}, .state = ListedInstance::State::kRunning, .exit = {}}};
+  b.effects.take();
+  REQUIRE(b.reborn());
+  CHECK(b.effects.take() == Orders{"logs", "release 4", "release 9"});
+  b.pass(1h);
+  CHECK(b.effects.take().empty());
+  b.engine->on_released(id, {9});
+  b.pass(1ms);
+  CHECK(b.effects.take() == Orders{"start 2"});
+}
+
+TEST_CASE("late, doubled and foreign events change nothing") {
+  EngineBench b;
+  b.apply(b.manifest());
+  b.running();
+  AgentId id = b.view()->id;
+  b.effects.take();
+  b.present();
+  b.executed();
+  b.engine->on_ended(id, {0}, {});
+  b.engine->on_released(id, {1});
+  b.engine->on_ended(AgentId::random(), {1}, {});
+  b.run_posted();
+  CHECK(b.state() == "running");
+  b.ended();
+  b.ended();
+  CHECK(b.effects.take() == Orders{"release 1"});
+}
+
+TEST_CASE("rm stops, destroys, forgets, and hands out the receipt") {
+  EngineBench b;
+  b.apply(b.manifest());
+  b.running();
+  b.effects.take();
+  Result<RemovalReceipt> receipt = fail(Code::kUnknown, "no answer");
+  bool keep = GENERATE(false, true);
+  b.engine->remove("ledger", keep, [&](auto r) { receipt = std::move(r); });
+  b.run_posted();
+  CHECK(b.effects.take() == Orders{"stop 1 operator"});
+  CHECK(b.apply(b.manifest()).error().code == Code::kAborted);
+  AgentId id = b.view()->id;
+  b.ended(Verdict::kSuccess);
+  b.released();
+  CHECK(b.effects.take() == Orders{"release 1", keep ? "destroy logs" : "destroy all"});
+  REQUIRE(receipt);
+  CHECK(receipt->key_digest == (keep ? "" : "d1"));
+  CHECK_FALSE(b.view());
+  CHECK(b.metrics.forgotten == 1);
+  REQUIRE(b.apply(b.manifest()));
+  CHECK((b.view()->id == id) == keep);
+  CHECK(b.view()->generation.value == (keep ? 2 : 1));  // never an instance number twice on one volume
+}
+
+TEST_CASE("a removal goes on after a death of control, and can be asked for again when it failed") {
+  EngineBench b;
+  b.apply(b.manifest());
+  b.running();
+  b.effects.destroy_fails = true;
+  std::optional<Code> failed;
+  b.engine->remove("ledger", false, [&](auto r) { failed = r ? std::optional<Code>() : r.error().code; });
+  b.run_posted();
+  b.ended();
+  b.released();
+  CHECK(failed == Code::kUnavailable);
+  CHECK(b.view());
+  b.effects.destroy_fails = false;
+  REQUIRE(b.reborn());
+  CHECK_FALSE(b.view());
+}
+
+TEST_CASE("a shutdown stops agents gracefully and leaves their desired state") {
+  EngineBench b;
+  b.apply(b.manifest());
+  b.running();
+  b.effects.take();
+  b.engine->on_shutdown_requested();
+  b.run_posted();
+  CHECK(b.effects.take() == Orders{"stop 1 shutdown"});
+  CHECK(b.closed == 0);
+  CHECK(b.apply(b.manifest("other")).error().code == Code::kUnavailable);
+  b.ended(Verdict::kSuccess);
+  b.released();
+  CHECK(b.closed == 1);
+  b.effects.take();
+  REQUIRE(b.reborn());
+  CHECK(b.effects.take() == Orders{"logs", "start 2"});
+}
+
+TEST_CASE("every change of state is an event with its reason") {
+  EngineBench b;
+  b.apply(b.manifest());
+  b.running();
+  b.ended(Verdict::kFailure, Reason::kOom);
+  Orders seen;
+  for (const Event& event : b.events.all) {
+    if (event.kind == "agent.state") seen.push_back(event.from + ">" + event.to + ":" + event.reason);
+  }
+  CHECK(seen == Orders{"pending>preparing:operator", "preparing>starting:operator", "starting>running:operator", "running>backoff:oom"});
+}

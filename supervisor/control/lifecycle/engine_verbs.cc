@@ -1,0 +1,251 @@
+// Engine: what operators ask for.
+#include <numeric>
+
+#include "base/quantity.h"
+#include "supervisor/control/lifecycle/admission.h"
+#include "supervisor/control/lifecycle/engine_agent.h"
+
+namespace flodea::control {
+namespace {
+
+tl::unexpected<Error> being_removed(const std::string& name) {
+  Error error = fail(Code::kAborted, "agent " + name + " is being removed").value();
+  return tl::unexpected<Error>(std::move(error).with_remedy("wait until it is gone"));
+}
+
+void want_fresh(StoredAgent& agent) {
+  agent.desired_running = true;
+  ++agent.incarnation;
+}
+
+}  // namespace
+
+void Engine::when_open(std::function<void()> request) {
+  parts_.post([this, request = std::move(request)]() mutable {
+    if (open_for_requests_) return request();
+    held_back_.push_back(std::move(request));
+  });
+}
+
+Result<Engine::Agent*> Engine::agent_for(const std::string& name) {
+  if (Agent* agent = find(name)) return agent;
+  Error error = fail(Code::kNotFound, "there is no agent \"" + name + "\"").value();
+  return tl::unexpected(std::move(error).with_field("name").with_remedy("`flodea ps` lists those there are"));
+}
+
+// ---- apply
+
+void Engine::apply(AgentManifest manifest, bool start, bool wait, Callback<ApplyOutcome> done) {
+  Nanos asked = parts_.clock.boot();
+  when_open([this, manifest = std::move(manifest), start, wait, done = std::move(done), asked]() mutable {
+    std::string name = manifest.name;
+    if (Agent* agent = find(name)) agent->asked = asked;
+    apply_now(std::move(manifest), start, wait, done);
+  });
+}
+
+void Engine::apply_now(AgentManifest manifest, bool start, bool wait, const Callback<ApplyOutcome>& done) {
+  std::string name = manifest.name;
+  auto kind = take_manifest(manifest, start);
+  if (!kind) return done(tl::unexpected(std::move(kind).error().with_context("agent " + name)));
+  Agent& agent = *find(name);
+  settle(agent);
+  auto answer = [done, kind = *kind](Result<AgentView> view) {
+    if (!view) return done(tl::unexpected(std::move(view).error()));
+    done(ApplyOutcome{.kind = kind, .agent = std::move(*view)});
+  };
+  if (!wait || !agent.stored.desired_running) return answer(view_of(agent, false));
+  wait_for(agent, true, answer);
+}
+
+Result<ApplyOutcome::Kind> Engine::take_manifest(AgentManifest& manifest, bool start) {
+  TRY(check_agent_name(manifest.name));
+  if (closing_) return fail(Code::kUnavailable, "the supervisor is shut down");
+  TRY(parts_.check_spec(manifest.spec));
+  Agent* agent = find(manifest.name);
+  if (agent == nullptr) return create_agent(manifest);
+  if (agent->stored.removal != Removal::kNone) return being_removed(manifest.name);
+  return change_agent(*agent, manifest, start);
+}
+
+Status Engine::check_host(const AgentSpec& spec, std::optional<std::uint64_t> volume_bytes) {
+  HostRoom room{.disk_free = effects_->disk_free()};
+  for (const auto& [id, agent] : agents_) {
+    if (!agent->stored.volume_made) room.disk_promised += image_bytes(agent->stored.manifest.spec.resources.disk_bytes);
+  }
+  return admit(spec, host_, room, volume_bytes);
+}
+
+Result<ApplyOutcome::Kind> Engine::create_agent(AgentManifest& manifest) {
+  std::optional<KeptVolume> kept = TRY(parts_.db.kept_volume(manifest.name));
+  TRY(check_host(manifest.spec, kept ? std::optional(kept->disk_bytes) : std::nullopt));
+  auto agent = std::make_unique<Agent>();
+  StoredAgent& stored = agent->stored;
+  stored.id = kept ? kept->id : AgentId::random();
+  stored.manifest = std::move(manifest);
+  stored.created = stored.state_since = parts_.clock.wall();
+  stored.volume_made = kept.has_value();
+  if (kept) stored.record.generation = kept->generation;
+  TRY(parts_.db.save(stored, Durability::kDurable));
+  agent->asked = parts_.clock.boot();
+  names_[stored.manifest.name] = stored.id;
+  Agent& placed = *(agents_[stored.id] = std::move(agent));
+  (void)parts_.events.record({.kind = "agent.applied", .agent = placed.stored.manifest.name, .reason = reason_name(Reason::kOperator),
+                              .message = kept ? "created, with the volume that was kept" : "created"});
+  if (kept) effects_->open_logs(placed.stored.id, placed.stored.manifest);
+  return ApplyOutcome::Kind::kCreated;
+}
+
+Result<ApplyOutcome::Kind> Engine::change_agent(Agent& agent, AgentManifest& manifest, bool start) {
+  bool to_start = start && !agent.stored.desired_running;
+  bool same = manifest == agent.stored.manifest;
+  if (same && !to_start) return ApplyOutcome::Kind::kUnchanged;
+  // Its disk is as large as it was first applied, even where the volume is not made yet: one rule to remember.
+  if (!same) TRY(check_host(manifest.spec, agent.stored.manifest.spec.resources.disk_bytes));
+  bool new_spec = manifest.spec != agent.stored.manifest.spec;
+  TRY(change_desired(agent, [&](StoredAgent& stored) {
+    if (!same) ++stored.revision;
+    stored.manifest = std::move(manifest);
+    if (to_start) stored.desired_running = true;
+    if (to_start || new_spec) ++stored.incarnation;
+  }));
+  if (same) return ApplyOutcome::Kind::kUnchanged;
+  (void)parts_.events.record({.kind = "agent.applied", .agent = agent.stored.manifest.name, .reason = reason_name(Reason::kOperator),
+                              .message = "revision " + std::to_string(agent.stored.revision), .generation = agent.stored.record.generation.value});
+  return ApplyOutcome::Kind::kChanged;
+}
+
+// Stored first; an agent in memory is never ahead of the disk.
+Status Engine::change_desired(Agent& agent, const Change& change) {
+  StoredAgent next = agent.stored;
+  change(next);
+  TRY(parts_.db.save(next, Durability::kDurable));
+  agent.stored = std::move(next);
+  return {};
+}
+
+// ---- start, stop, restart
+
+void Engine::start(std::string name, bool wait, Callback<AgentView> done) {
+  Nanos asked = parts_.clock.boot();
+  when_open([this, name = std::move(name), wait, done = std::move(done), asked] {
+    if (Agent* agent = find(name); agent != nullptr && is_idle(agent->stored.record.state)) agent->asked = asked;
+    verb(name, wait, true, [this](StoredAgent& agent) {
+      bool waits = agent.record.state == AgentState::kPending && agent.desired_running;
+      bool stands = is_idle(agent.record.state) && !waits;
+      if (!agent.desired_running || stands) want_fresh(agent);
+    }, done);
+  });
+}
+
+void Engine::stop(std::string name, bool wait, Callback<AgentView> done) {
+  when_open([this, name = std::move(name), wait, done = std::move(done)] {
+    verb(name, wait, false, [](StoredAgent& agent) { agent.desired_running = false; }, done);
+  });
+}
+
+void Engine::restart(std::string name, bool wait, Callback<AgentView> done) {
+  when_open([this, name = std::move(name), wait, done = std::move(done)] { verb(name, wait, true, want_fresh, done); });
+}
+
+void Engine::verb(const std::string& name, bool wait, bool up, const Change& change, const Callback<AgentView>& done) {
+  auto agent = agent_for(name);
+  if (!agent) return done(tl::unexpected(std::move(agent).error()));
+  Agent& found = **agent;
+  if (found.stored.removal != Removal::kNone) return done(being_removed(name));
+  if (closing_) return done(fail(Code::kUnavailable, "the supervisor is shut down"));
+  if (Status changed = change_desired(found, change); !changed) {
+    return done(tl::unexpected(std::move(changed).error().with_context("agent " + name)));
+  }
+  settle(found);
+  if (!wait) return done(view_of(found, false));
+  wait_for(found, up, done);
+}
+
+void Engine::wait_for(Agent& agent, bool up, Callback<AgentView> done) {
+  agent.waits.push_back({.up = up, .incarnation = agent.stored.incarnation, .done = std::move(done)});
+  finish_waits(agent);
+}
+
+// ---- remove
+
+void Engine::remove(std::string name, bool keep_data, Callback<RemovalReceipt> done) {
+  when_open([this, name = std::move(name), keep_data, done = std::move(done)] { remove_now(name, keep_data, done); });
+}
+
+void Engine::remove_now(const std::string& name, bool keep_data, const Callback<RemovalReceipt>& done) {
+  auto agent = agent_for(name);
+  if (!agent) return done(tl::unexpected(std::move(agent).error()));
+  Agent& found = **agent;
+  Status changed = change_desired(found, [keep_data](StoredAgent& stored) {
+    stored.desired_running = false;
+    // A removal that began with the volume kept does not turn into one that destroys it.
+    if (stored.removal == Removal::kNone) stored.removal = keep_data ? Removal::kKeepData : Removal::kAll;
+  });
+  if (!changed) return done(tl::unexpected(std::move(changed).error().with_context("agent " + name)));
+  found.removals.push_back(done);
+  settle(found);
+}
+
+// ---- looking
+
+void Engine::get(std::string name, Callback<AgentView> done) {
+  when_open([this, name = std::move(name), done = std::move(done)] {
+    auto agent = agent_for(name);
+    if (!agent) return done(tl::unexpected(std::move(agent).error()));
+    done(view_of(**agent, true));
+  });
+}
+
+void Engine::list(Callback<std::vector<AgentView>> done) {
+  when_open([this, done = std::move(done)] {
+    std::vector<AgentView> views;
+    for (const auto& [name, id] : names_) views.push_back(view_of(*find(id), true));
+    done(std::move(views));
+  });
+}
+
+void Engine::node(Callback<NodeStatus> done) {
+  when_open([this, done = std::move(done)] { done(node_status()); });
+}
+
+void Engine::bundles_in_use(Callback<std::set<BundleDigest>> done) {
+  when_open([this, done = std::move(done)] {
+    std::set<BundleDigest> used;
+    for (const auto& [id, agent] : agents_) used.insert(agent->stored.manifest.spec.bundle);
+    done(std::move(used));
+  });
+}
+
+AgentView Engine::view_of(const Agent& agent, bool with_usage) {
+  const StoredAgent& stored = agent.stored;
+  const Record& record = stored.record;
+  AgentView view{.id = stored.id, .manifest = stored.manifest, .revision = stored.revision, .desired_running = stored.desired_running,
+                 .state = record.state, .reason = reason_name(record.reason), .message = record.message, .generation = record.generation,
+                 .restarts = record.restarts, .state_since = stored.state_since, .created = stored.created, .exit_code = record.exit_code,
+                 .next_start = {}, .start_phases = agent.phases, .usage = {}, .uid_base = agent.uid_base,
+                 .seccomp_profile = stored.manifest.spec.runtime.type, .weakened = {}};
+  if (record.state == AgentState::kBackoff) view.next_start = stored.next_start;
+  if (host_.weakened) view.weakened = host_.missing;
+  if (with_usage && agent.seen.presence == Presence::kPresent) view.usage = effects_->usage(stored.id);
+  return view;
+}
+
+NodeStatus Engine::node_status() {
+  NodeStatus node{.kernel = host_.kernel, .cgroup = host_.cgroup, .volume_backend = host_.volume_backend, .boot_id = host_.boot_id,
+                  .landlock_abi = host_.landlock_abi, .vault_takeover = host_.vault_takeover, .weakened = host_.weakened,
+                  .memory_bytes = host_.memory_bytes, .cpus = host_.cpus, .runtimes = host_.runtimes, .missing = host_.missing,
+                  .limits = host_.limits, .epoch = host_.epoch, .started = started_, .disk_free = effects_->disk_free()};
+  for (const auto& [id, agent] : agents_) {
+    const Resources& resources = agent->stored.manifest.spec.resources;
+    if (agent->stored.desired_running) node.memory_promised += resources.memory_bytes;
+    node.disk_promised += resources.disk_bytes;
+  }
+  if (auto kept = parts_.db.kept_volumes()) {
+    for (const KeptVolume& volume : *kept) node.disk_promised += volume.disk_bytes;
+  }
+  for (const auto& [name, status] : services_) node.services.push_back(status);
+  return node;
+}
+
+}  // namespace flodea::control
