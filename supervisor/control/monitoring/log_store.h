@@ -49,7 +49,7 @@ class LogStore {
   using Subscriber = std::function<void()>;  // "there is more"; called on the store's thread, must not block
   virtual ~LogStore() = default;
 
-  // All thread-safe. `open` before anything else of an agent; again with another policy changes it.
+  // All thread-safe; none but `open`, `read` and `remove` touches the disk on the caller's thread. `open` before anything else of an agent; again with another policy changes it.
   virtual Status open(const AgentId& agent, const LogKey& key, const LogPolicy& policy, std::uint64_t bytes_per_second) = 0;
   // Starts draining an instance's pipe; also after control was started again (adoption).
   virtual Status attach(const AgentId& agent, Generation generation, UniqueFd pipe) = 0;
@@ -57,11 +57,34 @@ class LogStore {
   virtual void finish(const AgentId& agent, Generation generation, std::function<void()> done) = 0;
   // A line of Flodea itself (kSystem) or of Self/Log (kStructured).
   virtual Status append(const AgentId& agent, Generation generation, LogStream stream, std::string text) = 0;
+  // kResourceExhausted: too much waits to be written, or (kStructured) the agent is over its rate.
+  // Pages, oldest line first; an empty page: nothing more for now. A follower goes on after the last line's cursor, also when its segment
+  // is gone (then at the oldest line there is). `cursor` wins over `tail`. Reads files: not on a thread that must not block.
   virtual Result<std::vector<LogLine>> read(const AgentId& agent, const LogQuery& query) const = 0;
   virtual std::uint64_t subscribe(const AgentId& agent, Subscriber subscriber) = 0;
+  // On return no call of it runs, unless it is the caller: hold no lock that the subscriber takes.
   virtual void unsubscribe(const AgentId& agent, std::uint64_t id) = 0;
   virtual LogUsage usage(const AgentId& agent) const = 0;
   virtual Status remove(const AgentId& agent) = 0;  // segments are gone; its key was destroyed by the vault
 };
+
+struct LogStoreLimits {
+  std::size_t waiting_bytes = 256 * 1024;  // of appended lines not yet on disk, per agent
+  Nanos retry_first = std::chrono::milliseconds(100);  // after a failed write (disk full), doubling
+  Nanos retry_max = std::chrono::seconds(5);
+  Nanos finish_patience = std::chrono::seconds(10);  // how long `finish` goes on trying to write
+  Nanos limit_every = std::chrono::seconds(10);      // at most one call of on_limit per agent
+};
+
+struct LogStoreConfig {
+  UniqueFd directory;  // logs/, 0700
+  Clock& clock;        // outlives the store
+  // An agent ran into its rate, broke the frame protocol, or its log cannot be written. On the store's thread (`open`: the caller's);
+  // must not block.
+  std::function<void(const AgentId&, const std::string& message)> on_limit;
+  LogStoreLimits limits{};
+};
+
+Result<std::unique_ptr<LogStore>> make_log_store(LogStoreConfig config);
 
 }  // namespace flodea::control

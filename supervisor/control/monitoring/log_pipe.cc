@@ -1,0 +1,99 @@
+#include "supervisor/control/monitoring/log_pipe.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace flodea::control {
+namespace {
+
+constexpr std::size_t kMaxNotes = 16;  // of one batch: notes must not outgrow what they speak of
+constexpr int kTeePipeBytes =
+    1 << 20;  // as many slots as an unprivileged writer can give the kept pipe
+
+void note(FrameBatch& batch, std::int64_t time_ns, std::string text) {
+  if (batch.complaint.empty()) batch.complaint = text;
+  if (++batch.notes > kMaxNotes) return;
+  batch.frames.push_back(
+      {.time_ns = time_ns, .stream = LogStream::kSystem, .text = "flodea: " + std::move(text)});
+  const LogFrame& line = batch.frames.back();
+  batch.records.push_back({line.stream, line.flags, line.time_ns, line.text});
+}
+
+void keep(FrameBatch& batch, LogFrame frame) {
+  batch.last_seq = frame.seq;
+  batch.text_bytes += frame.text.size();
+  ++batch.new_frames;
+  batch.frames.push_back(std::move(frame));
+  const LogFrame& line = batch.frames.back();
+  batch.records.push_back({line.stream, line.flags, line.time_ns, line.text});
+}
+
+}  // namespace
+
+Result<LogTee> LogTee::create() {
+  FdPair own = TRY(make_pipe(O_NONBLOCK));
+  (void)::fcntl(own.second.get(), F_SETPIPE_SZ,
+                kTeePipeBytes);  // smaller only makes a turn shorter
+  UniqueFd null = TRY(adopt_fd(::open("/dev/null", O_WRONLY | O_CLOEXEC), "open /dev/null"));
+  return LogTee(std::move(own), std::move(null));
+}
+
+Result<std::string_view> LogTee::peek(int pipe, std::size_t max) {
+  ssize_t copied = ::tee(pipe, own_.second.get(), std::min(max, buffer_.size()), SPLICE_F_NONBLOCK);
+  if (copied < 0 && (errno == EAGAIN || errno == EINTR)) return std::string_view();
+  if (copied < 0) return fail_errno("tee log pipe");
+  std::size_t have = 0;
+  while (have < static_cast<std::size_t>(copied)) {
+    ssize_t n =
+        ::read(own_.first.get(), buffer_.data() + have, static_cast<std::size_t>(copied) - have);
+    if (n <= 0) return fail_errno("read teed log frames");
+    have += static_cast<std::size_t>(n);
+  }
+  return std::string_view(buffer_.data(), have);
+}
+
+Status LogTee::discard(int pipe, std::size_t bytes) {
+  while (bytes > 0) {
+    ssize_t n = ::splice(pipe, nullptr, null_.get(), nullptr, bytes, SPLICE_F_NONBLOCK);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return fail_errno("consume log pipe");
+    if (n == 0) return fail(Code::kDataLoss, "consume log pipe: it holds less than was seen in it");
+    bytes -= static_cast<std::size_t>(n);
+  }
+  return {};
+}
+
+FrameBatch read_frames(std::string_view buffer, std::uint64_t last_seq, bool& resumed) {
+  FrameBatch batch;
+  batch.last_seq = last_seq;
+  while (batch.consumed < buffer.size()) {
+    auto parsed = parse_log_frame(buffer.substr(batch.consumed));
+    if (!parsed) {
+      batch.broken = true;
+      note(batch, INT64_MAX, "the worker's log pipe is closed: " + parsed.error().message);
+      break;
+    }
+    if (!*parsed) break;
+    batch.consumed += (*parsed)->bytes;
+    LogFrame frame = std::move((*parsed)->frame);
+    std::uint64_t next = batch.last_seq + 1;
+    if (frame.seq < next) {
+      if (!resumed)
+        note(batch, frame.time_ns,
+             fmt::format("a log line with number {} came after number {}; it is left out",
+                         frame.seq, batch.last_seq));
+      continue;
+    }
+    resumed = false;
+    if (frame.seq > next)
+      note(batch, frame.time_ns, fmt::format("{} log lines are missing here", frame.seq - next));
+    keep(batch, std::move(frame));
+  }
+  return batch;
+}
+
+}  // namespace flodea::control

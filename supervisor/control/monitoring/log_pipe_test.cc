@@ -1,0 +1,48 @@
+#include "supervisor/control/monitoring/log_pipe.h"
+
+#include "supervisor/control/monitoring/test_support.h"
+
+namespace flodea::control {
+namespace {
+
+using namespace test;
+
+TEST_CASE("a peek leaves the pipe as it was; a discard takes exactly so much") {
+  auto tee = LogTee::create();
+  auto pipe = make_pipe();
+  REQUIRE((tee && pipe));
+  CHECK(tee->peek(pipe->first.get(), 100)->empty());
+  REQUIRE(write_all(pipe->second.get(), "abcdefgh"));
+  CHECK(*tee->peek(pipe->first.get(), 100) == "abcdefgh");
+  CHECK(*tee->peek(pipe->first.get(), 3) == "abc");
+  REQUIRE(tee->discard(pipe->first.get(), 5));
+  CHECK(*tee->peek(pipe->first.get(), 100) == "fgh");
+}
+
+TEST_CASE("neither call waits, also where the pipe may block and was emptied by another") {
+  auto tee = LogTee::create();
+  auto pipe = make_pipe();  // no O_NONBLOCK: a worker can clear it
+  REQUIRE((tee && pipe));
+  REQUIRE(write_all(pipe->second.get(), "abc"));
+  CHECK(tee->discard(pipe->first.get(), 10).error().code == Code::kUnavailable);
+  CHECK(tee->peek(pipe->first.get(), 10)->empty());
+  pipe->second.reset();
+  CHECK(tee->peek(pipe->first.get(), 10)->empty());
+  CHECK(!tee->discard(pipe->first.get(), 1));
+}
+
+TEST_CASE("what we note of a worker's breaches never outgrows a chunk") {
+  std::string bytes;
+  for (std::uint64_t seq = 2; bytes.size() + LogFrame::kHeaderBytes <= LogTee::kMaxPeek; seq += 2)
+    append_log_frame({.seq = seq}, bytes);
+  bool resumed = true;
+  auto batch = read_frames(bytes, 0, resumed);
+  CHECK(batch.consumed == bytes.size());
+  std::string plain;
+  for (const LogRecord& record : batch.records) append_record(record, plain);
+  CHECK(plain.size() < kMaxChunkBytes - 1024);
+  CHECK(batch.complaint == "1 log lines are missing here");
+}
+
+}  // namespace
+}  // namespace flodea::control
