@@ -2,6 +2,8 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/eventfd.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -99,6 +101,7 @@ void take_mount(std::string_view line, CgroupHierarchies& out, bool& v1) {
   std::string mount(fields[4]);
   if (dash[1] == "cgroup2") {
     out.mount[0] = mount;
+    out.unified_options = dash[3];
     return;
   }
   if (dash[1] != "cgroup") return;
@@ -195,7 +198,23 @@ Status Cgroup::add_to_v1(pid_t pid) const {
 Status Cgroup::kill() const { return write_file(unified_.get(), "cgroup.kill", "1"); }
 Status Cgroup::freeze(std::string_view state) const { return write_file(unified_.get(), "cgroup.freeze", state); }
 
-Result<bool> Cgroup::populated() const { return figure_of(TRY(read_text(unified_.get(), "cgroup.events")), "populated") != 0; }
+// Read through `events_` itself: that is what makes its poll wait for the next change.
+Result<bool> Cgroup::populated() const {
+  char text[256];
+  ssize_t n = ::pread(events_.get(), text, sizeof text, 0);
+  if (n < 0) return fail_errno("read cgroup.events");
+  return figure_of({text, static_cast<std::size_t>(n)}, "populated") != 0;
+}
+
+Result<UniqueFd> Cgroup::watch_oom_v1() const {
+  auto memory = std::ranges::find(paths_, Controller::kMemory, &CgroupPath::controller);
+  if (memory == paths_.end()) return UniqueFd();
+  auto dir = TRY(open_dir(memory->path));
+  auto event = TRY(adopt_fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd"));
+  auto control = TRY(adopt_fd(::openat(dir.get(), "memory.oom_control", O_RDONLY | O_CLOEXEC), "open memory.oom_control"));
+  TRY(write_file(dir.get(), "cgroup.event_control", std::to_string(event.get()) + " " + std::to_string(control.get())));
+  return event;
+}
 
 // ---- the tree
 
@@ -251,7 +270,21 @@ Status CgroupTree::probe_v2() {
   return {};
 }
 
+// To move a process between groups waits for a grace period of RCU (17 ms measured), unless the host favours such moves. A v2 host
+// needs no move (CLONE_INTO_CGROUP); for v1 controllers the option of the v2 core beside them is what counts. Its others are kept.
+static Status favour_moves(const std::string& unified, std::string_view options) {
+  auto fs = TRY(adopt_fd(::fspick(AT_FDCWD, unified.c_str(), FSPICK_CLOEXEC), "fspick"));
+  for (std::string_view option : split(options, ',')) {
+    if (option == "rw" || option == "ro" || option.empty()) continue;
+    if (::fsconfig(fs.get(), FSCONFIG_SET_FLAG, std::string(option).c_str(), nullptr, 0) != 0) return fail_errno("fsconfig");
+  }
+  if (::fsconfig(fs.get(), FSCONFIG_SET_FLAG, "favordynmods", nullptr, 0) != 0) return fail_errno("fsconfig favordynmods");
+  if (::fsconfig(fs.get(), FSCONFIG_CMD_RECONFIGURE, nullptr, nullptr, 0) != 0) return fail_errno("reconfigure cgroup2");
+  return {};
+}
+
 Status CgroupTree::probe_v1() {
+  [[maybe_unused]] auto favoured = favour_moves(hierarchies_.mount[0], hierarchies_.unified_options);  // without it, slower
   auto there = [&](Controller controller) { return !hierarchies_.mount[index(controller)].empty(); };
   bool swap = false;
   if (there(Controller::kMemory)) {

@@ -56,6 +56,7 @@ struct CgroupHierarchies {
   CgroupLayout layout = CgroupLayout::kV2;
   std::array<std::string, kCgroupControllers> mount;  // empty: not there
   std::array<std::string, kCgroupControllers> own;    // "/" or "/a/b"
+  std::string unified_options;                        // super options of the v2 mount
   static Result<CgroupHierarchies> parse(std::string_view mountinfo, std::string_view self_cgroup);
 };
 
@@ -82,6 +83,8 @@ class Cgroup {
   Status kill() const;  // SIGKILL to every process in it, frozen or not
   Status freeze(std::string_view state) const;  // "0" or "1"
   Result<bool> populated() const;
+  // v1 kills one process on OOM and tells an eventfd; on v2 (memory.oom.group) the kernel kills the group: an invalid descriptor.
+  Result<UniqueFd> watch_oom_v1() const;
   // A descriptor that polls EPOLLPRI when `populated` changes. Owned by this object.
   int events_fd() const { return events_.get(); }
 

@@ -1,0 +1,58 @@
+// Agents' encrypted volumes from flodead's side: the vault serves, a helper mounts, flodead keeps each volume's /dev/fuse so that a
+// vault that was killed can be continued. Nothing here waits for a disk: the last holder of a mount is always a helper.
+#pragma once
+
+#include <functional>
+#include <map>
+
+#include "base/ids.h"
+#include "supervisor/root/helpers.h"
+#include "supervisor/root/vault_link.h"
+
+namespace flodea::root {
+
+// An open volume's descriptors, as far as this process still holds them.
+struct OpenVolume {
+  UniqueFd netns;
+  UniqueFd agent_tree;
+  UniqueFd store;
+  std::string loop;  // volume::LoopIdentity, encoded; empty: nothing was mounted
+  std::vector<std::pair<std::string, std::uint64_t>> phases;
+};
+
+class Volumes {
+ public:
+  // `control_userns` maps 0 to control's user. `lost` is told of agents whose volume a new vault could not take up.
+  Volumes(EventLoop& loop, VaultLink& vault, Helpers& helpers, UniqueFd control_userns, std::function<void(const AgentId&)> lost)
+      : loop_(loop), vault_(vault), helpers_(helpers), control_userns_(std::move(control_userns)), lost_(std::move(lost)) {}
+
+  Async<bool> create(AgentId agent, std::uint64_t usable_bytes);  // false: it was there
+  Async<OpenVolume> open(AgentId agent);
+  // Gives up what is left of the descriptors; the leftovers, if any, after kCloseDeadline.
+  Async<std::vector<std::string>> close(AgentId agent, OpenVolume volume);
+  Async<vault::v1::DestroyReply> destroy(AgentId agent);
+
+  // A new vault is there: it takes up every open volume.
+  Detached resume_all();
+  bool can_resume() const { return can_resume_; }
+  void set_can_resume(bool can) { can_resume_ = can; }
+  std::size_t open_count() const { return devices_.size(); }
+
+  static constexpr Nanos kCloseDeadline = std::chrono::seconds(10);
+
+ private:
+  OneShot<vault::v1::Reply> serve(const AgentId& agent, const char* mode);
+  Async<void> stop(AgentId agent);
+  Async<void> make_filesystem(AgentId agent, std::uint64_t usable_bytes);
+  Async<std::vector<std::string>> close_device(AgentId agent, std::string loop, std::vector<UniqueFd> trees);
+
+  EventLoop& loop_;
+  VaultLink& vault_;
+  Helpers& helpers_;
+  UniqueFd control_userns_;
+  std::function<void(const AgentId&)> lost_;
+  std::map<AgentId, UniqueFd> devices_;
+  bool can_resume_ = false;
+};
+
+}  // namespace flodea::root
