@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -39,9 +40,20 @@ class EventLog {
   // Thread-safe. Stored, then announced. A chatty agent (limit and denied events) is held to a rate of its own; what was left out is
   // counted in a later event of the same kind.
   virtual Status record(Event event) = 0;
+  // Pages, oldest first; an empty page: nothing more for now. `tail` says where the first page begins; go on with `after_id`.
   virtual Result<std::vector<Event>> query(const EventQuery& query) const = 0;
   virtual std::uint64_t subscribe(Subscriber subscriber) = 0;  // events recorded after this call
+  // On return no call of it runs, unless it is the caller: hold no lock that the subscriber takes.
   virtual void unsubscribe(std::uint64_t id) = 0;
 };
+
+struct EventLogConfig {
+  std::string path;      // of state.db; the log has a connection of its own
+  const Clock& clock;    // outlives the log
+  std::uint64_t max_events = 1'000'000;
+};
+
+// Opened after StateDb, which refuses a file that is not its own. kDataLoss: no database, or damaged.
+Result<std::unique_ptr<EventLog>> make_event_log(EventLogConfig config);
 
 }  // namespace flodea::control

@@ -57,7 +57,7 @@ class LogDrain {
     std::function<void(const AgentId&, const std::string&)> on_limit;
     std::function<void(const AgentId&)> on_stored;
   };
-  LogDrain(EventLoop& loop, Clock& clock, const LogStoreLimits& limits, LogTee tee, Hooks hooks)
+  LogDrain(EventLoop& loop, const Clock& clock, const LogStoreLimits& limits, LogTee tee, Hooks hooks)
       : loop_(loop),
         clock_(clock),
         limits_(limits),
@@ -108,7 +108,7 @@ class LogDrain {
   bool finishing(const Pipe& pipe) const { return !pipe.done.empty(); }
 
   EventLoop& loop_;
-  Clock& clock_;
+  const Clock& clock_;
   const LogStoreLimits limits_;
   LogTee tee_;
   Hooks hooks_;

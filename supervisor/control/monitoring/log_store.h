@@ -78,7 +78,7 @@ struct LogStoreLimits {
 
 struct LogStoreConfig {
   UniqueFd directory;  // logs/, 0700
-  Clock& clock;        // outlives the store
+  const Clock& clock;  // outlives the store
   // An agent ran into its rate, broke the frame protocol, or its log cannot be written. On the store's thread (`open`: the caller's);
   // must not block.
   std::function<void(const AgentId&, const std::string& message)> on_limit;

@@ -27,7 +27,7 @@ class SegmentLog {
     AgentId agent;
     LogKeyArena::Ref key;
     std::uint64_t keep_bytes = 0;
-    Clock* clock = nullptr;
+    const Clock* clock = nullptr;
   };
   static Result<std::unique_ptr<SegmentLog>> open(Options options);
   static Status remove_files(int directory,
