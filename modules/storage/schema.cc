@@ -36,8 +36,8 @@ constexpr const char* kPragmas =
     "PRAGMA auto_vacuum=INCREMENTAL;"
     "PRAGMA journal_mode=WAL;"
     "PRAGMA synchronous=FULL;"
-    "PRAGMA wal_autocheckpoint=256;"
-    "PRAGMA journal_size_limit=1048576;";
+    "PRAGMA wal_autocheckpoint=64;"
+    "PRAGMA journal_size_limit=262144;";
 
 void harden(sqlite3* db) {
   static constexpr std::pair<int, int> kLimits[] = {

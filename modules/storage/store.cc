@@ -8,6 +8,7 @@
 
 #include "modules/storage/connection.h"
 #include "modules/storage/page_token.h"
+#include "modules/storage/reserve.h"
 
 namespace flodea::storage {
 namespace {
@@ -99,7 +100,10 @@ void Store::close() {
 
 Result<Connection*> Store::connect() {
   if (closed_) return fail(Code::kUnavailable, "the store is closed");
-  if (connection_ == nullptr) connection_ = TRY(Connection::open(directory_.get(), clock_));
+  if (connection_ == nullptr) {
+    connection_ = TRY(Connection::open(directory_.get(), clock_));
+    keep_reserve(directory_.get());
+  }
   return connection_.get();
 }
 
@@ -122,10 +126,22 @@ Result<Committed> Store::commit(const Batch& batch) {
   TRY(check_batch(batch));
   Connection* connection = TRY(connect());
   auto done = connection->commit(batch);
-  // The log may have room once it has been copied into the database.
-  bool full = !done && done.error().code == Code::kResourceExhausted;
-  if (full && connection->checkpoint()) done = connection->commit(batch);
+  if (!done && done.error().code == Code::kResourceExhausted) {
+    done = commit_on_full_disk(*connection, batch, std::move(done));
+  }
   return checked(std::move(done));
+}
+
+Result<Committed> Store::commit_on_full_disk(Connection& connection, const Batch& batch,
+                                             Result<Committed> refused) {
+  // The log has room again once it has been copied into the database.
+  if (connection.checkpoint()) return connection.commit(batch);
+  if (batch.deletes.empty() || !batch.puts.empty()) return refused;
+  if (!give_up_reserve(directory_.get()) || !connection.checkpoint()) return refused;
+  auto done = connection.commit(batch);
+  (void)connection.checkpoint();
+  keep_reserve(directory_.get());
+  return done;
 }
 
 Result<Page> Store::list(const Query& query) {

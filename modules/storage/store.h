@@ -88,7 +88,8 @@ class Store {
   Result<Connection*> connect();
   template <class T>
   Result<T> checked(Result<T> result);
-  Result<Committed> commit_once(const Batch& batch);
+  Result<Committed> commit_on_full_disk(Connection& connection, const Batch& batch,
+                                        Result<Committed> refused);
 
   UniqueFd directory_;
   const Clock& clock_;
