@@ -1,4 +1,5 @@
-// What a bundle may hold, as pure functions: control's store refuses by them, and the CLI does before it sends a byte.
+// What a bundle may hold, as pure functions: control's store refuses by them, and the CLI does
+// before it sends a byte.
 #pragma once
 
 #include <cstdint>
@@ -19,9 +20,11 @@ struct BundleLimits {
 // Relative, '/'-separated, normalised (no "", "." or ".." in it), UTF-8 without control characters.
 Status check_bundle_path(std::string_view path, const BundleLimits& limits);
 
-// A link at `path` leads somewhere inside: relative, ".." only in front and not past the bundle's top. As no entry lies under a link, each
-// leading ".." climbs a real directory, so the kernel is not led out either, whatever other links the target passes through.
-Status check_link_target(std::string_view path, std::string_view target, const BundleLimits& limits);
+// A link at `path` leads somewhere inside: relative, ".." only in front and not past the bundle's
+// top. As no entry lies under a link, each leading ".." climbs a real directory, so the kernel is
+// not led out either, whatever other links the target passes through.
+Status check_link_target(std::string_view path, std::string_view target,
+                         const BundleLimits& limits);
 
 // A file, directory or symlink, without setuid and setgid.
 Status check_entry_mode(std::string_view path, std::uint32_t mode);

@@ -19,8 +19,11 @@ LeadByte classify(std::uint8_t byte) {
   if (byte < 0x80) return {1, 0, 0};
   if (byte < 0xC2 || byte > 0xF4) return {0, 0, 0};
   if (byte < 0xE0) return {2, 0x80, 0xBF};
-  if (byte < 0xF0) return {3, static_cast<std::uint8_t>(byte == 0xE0 ? 0xA0 : 0x80), static_cast<std::uint8_t>(byte == 0xED ? 0x9F : 0xBF)};
-  return {4, static_cast<std::uint8_t>(byte == 0xF0 ? 0x90 : 0x80), static_cast<std::uint8_t>(byte == 0xF4 ? 0x8F : 0xBF)};
+  if (byte < 0xF0)
+    return {3, static_cast<std::uint8_t>(byte == 0xE0 ? 0xA0 : 0x80),
+            static_cast<std::uint8_t>(byte == 0xED ? 0x9F : 0xBF)};
+  return {4, static_cast<std::uint8_t>(byte == 0xF0 ? 0x90 : 0x80),
+          static_cast<std::uint8_t>(byte == 0xF4 ? 0x8F : 0xBF)};
 }
 
 // Length of the character at the front, 0 where none is.
@@ -80,7 +83,8 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
   return previous[b.size()];
 }
 
-std::vector<std::string> nearest(std::string_view word, const std::vector<std::string>& candidates, std::size_t most) {
+std::vector<std::string> nearest(std::string_view word, const std::vector<std::string>& candidates,
+                                 std::size_t most) {
   constexpr std::size_t kLongest = 256;
   if (word.size() > kLongest) return {};
   std::size_t limit = std::max<std::size_t>(1, std::min<std::size_t>(word.size() / 2, 3));

@@ -15,9 +15,12 @@ std::size_t first_invalid_utf8(std::string_view text);
 // Each byte that is no part of a character becomes U+FFFD; all else stays.
 std::string replace_invalid_utf8(std::string_view text);
 
-// Insertions, deletions, substitutions and swaps of neighbours that lead from one to the other (optimal string alignment).
+// Insertions, deletions, substitutions and swaps of neighbours that lead from one to the other
+// (optimal string alignment).
 std::size_t edit_distance(std::string_view a, std::string_view b);
-// Up to `most` candidates close enough to be meant by `word`, nearest first; none where nothing is near.
-std::vector<std::string> nearest(std::string_view word, const std::vector<std::string>& candidates, std::size_t most = 3);
+// Up to `most` candidates close enough to be meant by `word`, nearest first; none where nothing is
+// near.
+std::vector<std::string> nearest(std::string_view word, const std::vector<std::string>& candidates,
+                                 std::size_t most = 3);
 
 }  // namespace flodea

@@ -11,9 +11,15 @@ constexpr char kFooter[] =
     "Example:     flodea run ./ledger && flodea ps && flodea logs ledger -f";
 
 void add_globals(CLI::App& app, Session& session) {
-  app.add_option("--socket", session.socket, "The supervisor's socket")->envname("FLODEA_SOCKET")->capture_default_str()->type_name("PATH");
-  const std::map<std::string, Format> formats{{"table", Format::kTable}, {"json", Format::kJson}, {"yaml", Format::kYaml}};
-  app.add_option("-o,--output", session.format, "table, json or yaml")->transform(CLI::CheckedTransformer(formats))->type_name("FORMAT");
+  app.add_option("--socket", session.socket, "The supervisor's socket")
+      ->envname("FLODEA_SOCKET")
+      ->capture_default_str()
+      ->type_name("PATH");
+  const std::map<std::string, Format> formats{
+      {"table", Format::kTable}, {"json", Format::kJson}, {"yaml", Format::kYaml}};
+  app.add_option("-o,--output", session.format, "table, json or yaml")
+      ->transform(CLI::CheckedTransformer(formats))
+      ->type_name("FORMAT");
 }
 
 void add_commands(CLI::App& app, Session& session, Action& action) {

@@ -20,7 +20,9 @@ struct CloseDirectory {
   void operator()(DIR* dir) const { ::closedir(dir); }
 };
 
-bool left_out(std::string_view name) { return name == "." || name == ".." || name == ".git" || name == "__pycache__"; }
+bool left_out(std::string_view name) {
+  return name == "." || name == ".." || name == ".git" || name == "__pycache__";
+}
 
 Result<std::vector<std::string>> names_in(int dirfd, std::size_t most) {
   auto fd = TRY(open_beneath(dirfd, ".", O_RDONLY | O_DIRECTORY));
@@ -60,7 +62,7 @@ class Scan {
 
  private:
   Status add(int dirfd, const std::string& name, const std::string& path) {
-    struct stat st {};
+    struct stat st{};
     if (::fstatat(dirfd, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) return fail_errno(path);
     TRY(check_bundle_path(path, limits_));
     TRY(check_entry_mode(path, st.st_mode));
@@ -78,7 +80,8 @@ class Scan {
   }
 
   Status inner(int dirfd, const std::string& prefix) {
-    for (const std::string& name : TRY(names_in(dirfd, limits_.entries))) TRY(add(dirfd, name, prefix + name));
+    for (const std::string& name : TRY(names_in(dirfd, limits_.entries)))
+      TRY(add(dirfd, name, prefix + name));
     return {};
   }
 
@@ -87,7 +90,8 @@ class Scan {
     tree_.bytes += size;
     auto fits = check_bundle_totals(tree_.bytes, 0, limits_);
     if (fits) return {};
-    return tl::unexpected(std::move(fits).error().with_context(fmt::format("{} ({})", item.path, format_bytes(size))));
+    return tl::unexpected(std::move(fits).error().with_context(
+        fmt::format("{} ({})", item.path, format_bytes(size))));
   }
 
   BundleTree& tree_;
@@ -97,7 +101,7 @@ class Scan {
 Status send_file(const BundleTree& tree, const BundleItem& item, BundleSink& sink) {
   // O_NONBLOCK: what was a file may have become a pipe since.
   auto fd = TRY(open_beneath(tree.top.get(), item.path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
-  struct stat st {};
+  struct stat st{};
   if (::fstat(fd.get(), &st) != 0) return fail_errno(item.path);
   if (!S_ISREG(st.st_mode)) return fail(Code::kAborted, item.path + " changed while it was read");
   std::array<char, kPiece> piece;
@@ -117,12 +121,20 @@ Status send_file(const BundleTree& tree, const BundleItem& item, BundleSink& sin
 
 Result<BundleTree> scan_bundle(const std::string& directory, const BundleLimits& limits) {
   BundleTree tree{.directory = directory};
-  auto top = adopt_fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC), "open bundle " + directory);
-  if (!top) return tl::unexpected(std::move(top).error().with_field("spec.bundle").with_remedy("name a directory that you may read"));
+  auto top = adopt_fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+                      "open bundle " + directory);
+  if (!top)
+    return tl::unexpected(std::move(top)
+                              .error()
+                              .with_field("spec.bundle")
+                              .with_remedy("name a directory that you may read"));
   tree.top = std::move(*top);
   TRY(Scan(tree, limits).directory(tree.top.get(), ""));
   if (!tree.items.empty()) return tree;
-  return tl::unexpected(fail(Code::kInvalidArgument, "bundle " + directory + " is empty").value().with_field("spec.bundle").with_remedy("put the agent's code there"));
+  return tl::unexpected(fail(Code::kInvalidArgument, "bundle " + directory + " is empty")
+                            .value()
+                            .with_field("spec.bundle")
+                            .with_remedy("put the agent's code there"));
 }
 
 Status send_bundle(const BundleTree& tree, BundleSink& sink) {

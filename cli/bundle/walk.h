@@ -1,4 +1,5 @@
-// A directory as a bundle: looked through without following a link, judged by the rules the supervisor has, then read piece by piece.
+// A directory as a bundle: looked through without following a link, judged by the rules the
+// supervisor has, then read piece by piece.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +15,8 @@ namespace flodea::cli {
 struct BundleItem {
   std::string path;
   std::uint32_t mode = 0;
-  std::uint64_t size = 0;   // of a file
-  std::string target;       // of a link
+  std::uint64_t size = 0;  // of a file
+  std::string target;      // of a link
 };
 
 struct BundleTree {
@@ -33,7 +34,8 @@ class BundleSink {
 };
 inline constexpr std::size_t kPiece = 64 << 10;
 
-// Refuses what the supervisor would, before a byte is read. `.git` and `__pycache__` are left out, wherever they are.
+// Refuses what the supervisor would, before a byte is read. `.git` and `__pycache__` are left out,
+// wherever they are.
 Result<BundleTree> scan_bundle(const std::string& directory, const BundleLimits& limits = {});
 // A file that grew since the scan is an error, not a longer bundle.
 Status send_bundle(const BundleTree& tree, BundleSink& sink);

@@ -6,9 +6,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <catch2/catch_test_macros.hpp>
 #include <filesystem>
 #include <fstream>
+
+#include <catch2/catch_test_macros.hpp>
 
 namespace flodea::cli {
 namespace {

@@ -20,10 +20,14 @@ constexpr char kUnreachable[] = "unreachable";
 
 Error unreachable(const std::string& socket, int err) {
   std::string why = err == 0 ? "the connection was closed" : std::strerror(err);
-  Error error = fail(Code::kUnavailable, fmt::format("cannot reach the supervisor on {}: {}", socket, why)).value();
+  Error error =
+      fail(Code::kUnavailable, fmt::format("cannot reach the supervisor on {}: {}", socket, why))
+          .value();
   bool denied = err == EACCES || err == EPERM || err == 0;
-  std::string remedy = denied ? "be root or a member of group flodea (usermod -aG flodea NAME, then log in again)"
-                              : "start it (systemctl start flodead, or flodead in the foreground), or name its socket with --socket";
+  std::string remedy =
+      denied ? "be root or a member of group flodea (usermod -aG flodea NAME, then log in again)"
+             : "start it (systemctl start flodead, or flodead in the foreground), or name its "
+               "socket with --socket";
   return std::move(std::move(error).with_remedy(remedy).with_metadata(kUnreachable, "true"));
 }
 
@@ -34,10 +38,12 @@ Result<sockaddr_un> address_of(const std::string& socket, UniqueFd& directory) {
   if (path.size() >= sizeof address.sun_path) {
     std::size_t slash = path.rfind('/');
     std::string parent = slash == std::string::npos ? "." : path.substr(0, slash + 1);
-    directory = TRY(adopt_fd(::open(parent.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC), "open " + parent));
+    directory =
+        TRY(adopt_fd(::open(parent.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC), "open " + parent));
     path = fmt::format("/proc/self/fd/{}/{}", directory.get(), path.substr(slash + 1));
   }
-  if (path.empty() || path.size() >= sizeof address.sun_path) return fail_errno("socket " + socket, ENAMETOOLONG);
+  if (path.empty() || path.size() >= sizeof address.sun_path)
+    return fail_errno("socket " + socket, ENAMETOOLONG);
   std::memcpy(address.sun_path, path.data(), path.size());
   return address;
 }
@@ -58,7 +64,9 @@ Result<UniqueFd> connect_unix(const std::string& socket) {
 
 class UploadSink final : public BundleSink {
  public:
-  UploadSink(grpc::ClientWriter<pb::PutBundleRequest>& writer, const std::function<void(std::uint64_t)>& sent) : writer_(writer), sent_(sent) {}
+  UploadSink(grpc::ClientWriter<pb::PutBundleRequest>& writer,
+             const std::function<void(std::uint64_t)>& sent)
+      : writer_(writer), sent_(sent) {}
 
   Status entry(const BundleItem& item) override {
     pb::PutBundleRequest request;
@@ -98,7 +106,8 @@ bool is_unreachable(const Error& error) {
 
 Error error_of(const grpc::Status& status, const std::string& socket) {
   // The supervisor's own refusals carry details; a transport's failure does not.
-  bool transport = status.error_code() == grpc::StatusCode::UNAVAILABLE && status.error_details().empty();
+  bool transport =
+      status.error_code() == grpc::StatusCode::UNAVAILABLE && status.error_details().empty();
   return transport ? unreachable(socket, 0) : from_grpc_status(status);
 }
 
@@ -110,7 +119,8 @@ Result<std::unique_ptr<Client>> Client::connect(const std::string& socket) {
   return std::unique_ptr<Client>(new Client(socket, pb::Operators::NewStub(channel)));
 }
 
-Result<pb::PutBundleResponse> Client::put_bundle(const BundleTree& tree, const std::function<void(std::uint64_t)>& sent) {
+Result<pb::PutBundleResponse> Client::put_bundle(const BundleTree& tree,
+                                                 const std::function<void(std::uint64_t)>& sent) {
   grpc::ClientContext context;
   pb::PutBundleResponse response;
   auto writer = stub_->PutBundle(&context, &response);

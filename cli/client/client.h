@@ -1,4 +1,5 @@
-// The connection to the supervisor. Errors are base's, as the supervisor made them; what never reached it has `unreachable`.
+// The connection to the supervisor. Errors are base's, as the supervisor made them; what never
+// reached it has `unreachable`.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -30,7 +31,9 @@ class Client {
 
   // client->call(&Stub::Get, request): the answer of a unary call.
   template <class Request, class Response>
-  Result<Response> call(grpc::Status (operators::v1::Operators::Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+  Result<Response> call(grpc::Status (operators::v1::Operators::Stub::*method)(grpc::ClientContext*,
+                                                                               const Request&,
+                                                                               Response*),
                         const Request& request) {
     grpc::ClientContext context;
     Response response;
@@ -40,10 +43,12 @@ class Client {
   }
 
   // `sent` is told how many bytes went out so far.
-  Result<operators::v1::PutBundleResponse> put_bundle(const BundleTree& tree, const std::function<void(std::uint64_t)>& sent);
+  Result<operators::v1::PutBundleResponse> put_bundle(
+      const BundleTree& tree, const std::function<void(std::uint64_t)>& sent);
 
  private:
-  Client(std::string socket, std::unique_ptr<operators::v1::Operators::Stub> stub) : socket_(std::move(socket)), stub_(std::move(stub)) {}
+  Client(std::string socket, std::unique_ptr<operators::v1::Operators::Stub> stub)
+      : socket_(std::move(socket)), stub_(std::move(stub)) {}
   std::string socket_;
   std::unique_ptr<operators::v1::Operators::Stub> stub_;
 };

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -52,11 +53,15 @@ Result<std::vector<Deployment>> prepare_all(const std::vector<std::string>& file
   std::vector<Deployment> deployments;
   std::map<std::string, std::string> named;
   for (const std::string& file : files) {
-    auto deployment = TRY(prepare(TRY(load_manifest(file)), directory_of(file)));
+    auto manifest = TRY(load_manifest(file));
+    auto deployment = TRY(prepare(std::move(manifest), directory_of(file)));
     auto [first, fresh] = named.emplace(deployment.manifest.message.metadata().name(), file);
     if (!fresh) {
-      Error clash = fail(Code::kInvalidArgument, fmt::format("agent \"{}\" is in {} too", first->first, first->second)).value();
-      return tl::unexpected(deployment.manifest.locate(std::move(std::move(clash).with_field("metadata.name").with_remedy("give each its own name"))));
+      Error clash = fail(Code::kInvalidArgument,
+                         fmt::format("agent \"{}\" is in {} too", first->first, first->second))
+                        .value();
+      return tl::unexpected(deployment.manifest.locate(std::move(
+          std::move(clash).with_field("metadata.name").with_remedy("give each its own name"))));
     }
     deployments.push_back(std::move(deployment));
   }
@@ -64,8 +69,10 @@ Result<std::vector<Deployment>> prepare_all(const std::vector<std::string>& file
 }
 
 Status apply(Session& session, const Options& options) {
-  auto deployments = TRY(prepare_all(TRY(expand(options.files))));
-  for (Deployment& deployment : deployments) TRY(deploy(session, std::move(deployment), options.wait ? Wish::kApplyAndWait : Wish::kApply));
+  auto files = TRY(expand(options.files));
+  auto deployments = TRY(prepare_all(files));
+  for (Deployment& deployment : deployments)
+    TRY(deploy(session, std::move(deployment), options.wait ? Wish::kApplyAndWait : Wish::kApply));
   return {};
 }
 
@@ -74,9 +81,13 @@ Status apply(Session& session, const Options& options) {
 void add_apply(CLI::App& app, Session& session, Action& action) {
   auto options = std::make_shared<Options>();
   auto* command = app.add_subcommand("apply", "Make agents what their manifests say");
-  command->add_option("-f,--file", options->files, "A manifest, or a directory of *.yaml")->required()->type_name("FILE|DIR");
+  command->add_option("-f,--file", options->files, "A manifest, or a directory of *.yaml")
+      ->required()
+      ->type_name("FILE|DIR");
   command->add_flag("--wait", options->wait, "Return once they run");
-  command->callback([&session, &action, options] { action = [&session, options] { return apply(session, *options); }; });
+  command->callback([&session, &action, options] {
+    action = [&session, options] { return apply(session, *options); };
+  });
 }
 
 }  // namespace flodea::cli

@@ -1,4 +1,5 @@
-// The verbs of `flodea`, one file each. Each adds its subcommand; when the command line names it, `action` becomes what it does.
+// The verbs of `flodea`, one file each. Each adds its subcommand; when the command line names it,
+// `action` becomes what it does.
 #pragma once
 
 #include <CLI/CLI.hpp>

@@ -14,16 +14,20 @@ namespace pb = operators::v1;
 
 std::string outcome_word(pb::ApplyResponse::Outcome outcome) {
   switch (outcome) {
-    case pb::ApplyResponse::OUTCOME_CREATED: return "created";
-    case pb::ApplyResponse::OUTCOME_CHANGED: return "changed";
-    default: return "unchanged";
+    case pb::ApplyResponse::OUTCOME_CREATED:
+      return "created";
+    case pb::ApplyResponse::OUTCOME_CHANGED:
+      return "changed";
+    default:
+      return "unchanged";
   }
 }
 
 Result<std::string> send(Session& session, Client& client, const Deployment& deployment) {
   std::uint64_t total = deployment.bundle.bytes;
   auto shown = [&](std::uint64_t sent) {
-    session.progress.show(fmt::format("{}: sending the bundle, {} of {}", deployment.manifest.message.metadata().name(),
+    session.progress.show(fmt::format("{}: sending the bundle, {} of {}",
+                                      deployment.manifest.message.metadata().name(),
                                       format_bytes(sent), format_bytes(total)));
   };
   auto stored = client.put_bundle(deployment.bundle, shown);
@@ -32,13 +36,15 @@ Result<std::string> send(Session& session, Client& client, const Deployment& dep
   return stored->digest();
 }
 
-Result<pb::ApplyResponse> apply(Session& session, Client& client, const Manifest& manifest, Wish wish) {
+Result<pb::ApplyResponse> apply(Session& session, Client& client, const Manifest& manifest,
+                                Wish wish) {
   pb::ApplyRequest request;
   *request.mutable_manifest() = manifest.message;
   request.set_wait(wish != Wish::kApply);
   request.set_start(wish == Wish::kRun);
   std::unique_ptr<TransitionWatch> watch;
-  if (request.wait()) watch = std::make_unique<TransitionWatch>(session, client, manifest.message.metadata().name());
+  if (request.wait())
+    watch = std::make_unique<TransitionWatch>(session, client, manifest.message.metadata().name());
   auto answer = client.call(&pb::Operators::Stub::Apply, request);
   if (!answer) return tl::unexpected(manifest.locate(std::move(answer).error()));
   return answer;
@@ -62,10 +68,15 @@ Result<Deployment> prepare(Manifest manifest, const std::string& base_directory)
 Status deploy(Session& session, Deployment deployment, Wish wish) {
   Client* client = TRY(session.client());
   Manifest& manifest = deployment.manifest;
-  if (!deployment.stored) manifest.message.mutable_spec()->set_bundle(TRY(send(session, *client, deployment)));
+  if (!deployment.stored) {
+    std::string digest = TRY(send(session, *client, deployment));
+    manifest.message.mutable_spec()->set_bundle(digest);
+  }
   auto answer = TRY(apply(session, *client, manifest, wish));
-  if (!session.table()) print(render_item(answer, session.format));
-  else print(fmt::format("{} {}\n", answer.agent().name(), outcome_word(answer.outcome())));
+  if (!session.table())
+    print(render_item(answer, session.format));
+  else
+    print(fmt::format("{} {}\n", answer.agent().name(), outcome_word(answer.outcome())));
   return wish == Wish::kApply ? Status() : check_arrived(answer.agent());
 }
 

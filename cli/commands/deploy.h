@@ -11,8 +11,8 @@ namespace flodea::cli {
 
 struct Deployment {
   Manifest manifest;
-  BundleTree bundle;      // empty where the manifest names a digest
-  bool stored = false;    // it does
+  BundleTree bundle;    // empty where the manifest names a digest
+  bool stored = false;  // it does
 };
 
 // Finds the bundle beside the manifest and judges it; sends nothing.

@@ -22,7 +22,8 @@ void add_inspect(CLI::App& app, Session& session, Action& action) {
   auto name = std::make_shared<std::string>();
   auto* command = app.add_subcommand("inspect", "Show all there is to know of an agent");
   command->add_option("name", *name, "The agent")->required()->type_name("NAME");
-  command->callback([&session, &action, name] { action = [&session, name] { return inspect(session, *name); }; });
+  command->callback(
+      [&session, &action, name] { action = [&session, name] { return inspect(session, *name); }; });
 }
 
 }  // namespace flodea::cli

@@ -1,8 +1,9 @@
-#include <google/protobuf/timestamp.pb.h>
 #include <unistd.h>
 
 #include <memory>
 #include <optional>
+
+#include <google/protobuf/timestamp.pb.h>
 
 #include "base/quantity.h"
 #include "cli/commands/commands.h"
@@ -73,8 +74,10 @@ Status logs(Session& session, const Options& options) {
   Printer printer(::isatty(STDOUT_FILENO) == 1);
   pb::LogEntry entry;
   while (reader->Read(&entry)) {
-    if (session.table()) printer.add(entry);
-    else print(render_item(entry, session.format));
+    if (session.table())
+      printer.add(entry);
+    else
+      print(render_item(entry, session.format));
   }
   grpc::Status status = reader->Finish();
   if (!status.ok()) return tl::unexpected(error_of(status, session.socket));
@@ -87,12 +90,17 @@ void add_logs(CLI::App& app, Session& session, Action& action) {
   auto options = std::make_shared<Options>();
   auto* command = app.add_subcommand("logs", "Print an agent's log");
   command->add_option("name", options->name, "The agent")->required()->type_name("NAME");
-  command->add_flag("-f,--follow", options->follow, "Go on with what comes, until the agent is removed");
-  command->add_option("--since", options->since, "Only lines since then: a duration back (10m), or a time (RFC 3339)")
+  command->add_flag("-f,--follow", options->follow,
+                    "Go on with what comes, until the agent is removed");
+  command
+      ->add_option("--since", options->since,
+                   "Only lines since then: a duration back (10m), or a time (RFC 3339)")
       ->type_name("T")
       ->check(check_since);
   command->add_option("--tail", options->tail, "Only the last N lines")->type_name("N");
-  command->callback([&session, &action, options] { action = [&session, options] { return logs(session, *options); }; });
+  command->callback([&session, &action, options] {
+    action = [&session, options] { return logs(session, *options); };
+  });
 }
 
 }  // namespace flodea::cli

@@ -15,7 +15,8 @@ Status node(Session& session) {
 }  // namespace
 
 void add_node(CLI::App& app, Session& session, Action& action) {
-  auto* command = app.add_subcommand("node", "Show this host: what it can enforce, what it has promised, its services");
+  auto* command = app.add_subcommand(
+      "node", "Show this host: what it can enforce, what it has promised, its services");
   command->callback([&] { action = [&session] { return node(session); }; });
 }
 

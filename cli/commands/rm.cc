@@ -24,9 +24,12 @@ Status rm(Session& session, const Options& options) {
   auto receipt = client->call(&pb::Operators::Stub::Remove, request);
   watch.reset();
   if (!receipt) return tl::unexpected(std::move(receipt).error());
-  if (!session.table()) print(render(*receipt, session.format));
-  else if (options.keep_data) print(fmt::format("{} removed, its data kept\n", options.name));
-  else print(fmt::format("{} removed, its key destroyed\n", options.name));
+  if (!session.table())
+    print(render(*receipt, session.format));
+  else if (options.keep_data)
+    print(fmt::format("{} removed, its data kept\n", options.name));
+  else
+    print(fmt::format("{} removed, its key destroyed\n", options.name));
   return {};
 }
 
@@ -36,8 +39,11 @@ void add_rm(CLI::App& app, Session& session, Action& action) {
   auto options = std::make_shared<Options>();
   auto* command = app.add_subcommand("rm", "Stop an agent, destroy its keys and data, forget it");
   command->add_option("name", options->name, "The agent")->required()->type_name("NAME");
-  command->add_flag("--keep-data", options->keep_data, "Keep its encrypted volume for a new agent of this name");
-  command->callback([&session, &action, options] { action = [&session, options] { return rm(session, *options); }; });
+  command->add_flag("--keep-data", options->keep_data,
+                    "Keep its encrypted volume for a new agent of this name");
+  command->callback([&session, &action, options] {
+    action = [&session, options] { return rm(session, *options); };
+  });
 }
 
 }  // namespace flodea::cli

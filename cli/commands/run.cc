@@ -21,7 +21,10 @@ struct Guess {
   const char* file;
   const char* runtime;
 };
-constexpr Guess kGuesses[] = {{"main.py", "python"}, {"main.mjs", "javascript"}, {"main.js", "javascript"}, {"main.wasm", "wasm"}};
+constexpr Guess kGuesses[] = {{"main.py", "python"},
+                              {"main.mjs", "javascript"},
+                              {"main.js", "javascript"},
+                              {"main.wasm", "wasm"}};
 
 // "My Agent_2" → "my-agent-2"
 std::string name_from(const std::string& directory) {
@@ -43,10 +46,12 @@ Result<Guess> guess_entrypoint(const std::string& directory) {
     if (fs::is_regular_file(fs::path(directory) / guess.file)) found.push_back(guess);
   }
   if (found.size() == 1) return found.front();
-  std::string what = found.empty() ? "has neither flodea.yaml nor main.py, main.mjs, main.js or main.wasm"
-                                   : fmt::format("has both {} and {}", found[0].file, found[1].file);
+  std::string what = found.empty()
+                         ? "has neither flodea.yaml nor main.py, main.mjs, main.js or main.wasm"
+                         : fmt::format("has both {} and {}", found[0].file, found[1].file);
   auto error = fail(Code::kInvalidArgument, directory + " " + what).value();
-  return tl::unexpected(std::move(error).with_remedy("write a flodea.yaml there that names the entry point"));
+  return tl::unexpected(
+      std::move(error).with_remedy("write a flodea.yaml there that names the entry point"));
 }
 
 Result<Manifest> infer(const std::string& directory) {
@@ -65,19 +70,28 @@ Status run(Session& session, const Options& options) {
   std::string file = options.directory + "/flodea.yaml";
   auto manifest = TRY(fs::exists(file) ? load_manifest(file) : infer(options.directory));
   if (!options.name.empty()) manifest.message.mutable_metadata()->set_name(options.name);
-  if (manifest.message.metadata().name().empty()) manifest.message.mutable_metadata()->set_name(name_from(options.directory));
+  if (manifest.message.metadata().name().empty())
+    manifest.message.mutable_metadata()->set_name(name_from(options.directory));
   if (manifest.message.spec().bundle().empty()) manifest.message.mutable_spec()->set_bundle(".");
-  return deploy(session, TRY(prepare(std::move(manifest), options.directory)), Wish::kRun);
+  auto deployment = TRY(prepare(std::move(manifest), options.directory));
+  return deploy(session, std::move(deployment), Wish::kRun);
 }
 
 }  // namespace
 
 void add_run(CLI::App& app, Session& session, Action& action) {
   auto options = std::make_shared<Options>();
-  auto* command = app.add_subcommand("run", "Run the agent in a directory, by its flodea.yaml or its main.{py,mjs,js,wasm}");
-  command->add_option("dir", options->directory, "The directory")->required()->type_name("DIR")->check(CLI::ExistingDirectory);
-  command->add_option("--name", options->name, "Its name (default: the directory's)")->type_name("NAME");
-  command->callback([&session, &action, options] { action = [&session, options] { return run(session, *options); }; });
+  auto* command = app.add_subcommand(
+      "run", "Run the agent in a directory, by its flodea.yaml or its main.{py,mjs,js,wasm}");
+  command->add_option("dir", options->directory, "The directory")
+      ->required()
+      ->type_name("DIR")
+      ->check(CLI::ExistingDirectory);
+  command->add_option("--name", options->name, "Its name (default: the directory's)")
+      ->type_name("NAME");
+  command->callback([&session, &action, options] {
+    action = [&session, options] { return run(session, *options); };
+  });
 }
 
 }  // namespace flodea::cli

@@ -25,6 +25,8 @@ void say_error(const Error& error) {
   std::fwrite(text.data(), 1, text.size(), stderr);
 }
 
-Exit exit_of(const Error& error) { return is_unreachable(error) ? Exit::kUnreachable : Exit::kRefused; }
+Exit exit_of(const Error& error) {
+  return is_unreachable(error) ? Exit::kUnreachable : Exit::kRefused;
+}
 
 }  // namespace flodea::cli

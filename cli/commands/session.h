@@ -1,4 +1,5 @@
-// What every command works with: where the supervisor is, how to print, the connection once it is needed.
+// What every command works with: where the supervisor is, how to print, the connection once it is
+// needed.
 #pragma once
 
 #include <functional>
@@ -34,8 +35,8 @@ class Session {
 // Set by the subcommand that the command line names.
 using Action = std::function<Status()>;
 
-void print(std::string_view text);        // to stdout
-void say_error(const Error& error);       // one line to stderr
+void print(std::string_view text);   // to stdout
+void say_error(const Error& error);  // one line to stderr
 Exit exit_of(const Error& error);
 
 }  // namespace flodea::cli

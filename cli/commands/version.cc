@@ -23,14 +23,16 @@ Status version(Session& session) {
     print(out.dump(1) + "\n");
     return {};
   }
-  print(fmt::format("flodea: {}\nsupervisor: {}\n", FLODEA_VERSION, supervisor ? *supervisor : "not reachable"));
+  print(fmt::format("flodea: {}\nsupervisor: {}\n", FLODEA_VERSION,
+                    supervisor ? *supervisor : "not reachable"));
   return {};
 }
 
 }  // namespace
 
 void add_version(CLI::App& app, Session& session, Action& action) {
-  auto* command = app.add_subcommand("version", "Print the versions of flodea and of the supervisor");
+  auto* command =
+      app.add_subcommand("version", "Print the versions of flodea and of the supervisor");
   command->callback([&] { action = [&session] { return version(session); }; });
 }
 

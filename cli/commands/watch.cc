@@ -8,7 +8,8 @@ namespace flodea::cli {
 
 namespace pb = operators::v1;
 
-TransitionWatch::TransitionWatch(Session& session, Client& client, std::string name) : session_(session) {
+TransitionWatch::TransitionWatch(Session& session, Client& client, std::string name)
+    : session_(session) {
   if (!session.progress.shown()) return;
   session.progress.show("waiting for " + name);
   thread_ = std::thread([this, &client, name = std::move(name)] { follow(client, name); });
@@ -28,7 +29,8 @@ void TransitionWatch::follow(Client& client, const std::string& name) {
   auto reader = client.stub().Events(&context_, request);
   pb::Event event;
   while (reader->Read(&event)) {
-    if (!event.to().empty()) session_.progress.show(fmt::format("{}: {}", name, printable(event.to())));
+    if (!event.to().empty())
+      session_.progress.show(fmt::format("{}: {}", name, printable(event.to())));
   }
   // Whatever ended it, the call that is waited for says what matters.
   (void)reader->Finish();
@@ -38,7 +40,9 @@ Status check_arrived(const pb::Agent& agent) {
   if (agent.state() != pb::STATE_FAILED && agent.state() != pb::STATE_BACKOFF) return {};
   std::string why = agent.reason().empty() ? "" : ": " + agent.reason();
   if (!agent.message().empty()) why += (why.empty() ? ": " : ", ") + agent.message();
-  auto error = fail(Code::kAborted, fmt::format("{} is in state {}{}", agent.name(), state_word(agent.state()), why)).value();
+  auto error = fail(Code::kAborted, fmt::format("{} is in state {}{}", agent.name(),
+                                                state_word(agent.state()), why))
+                   .value();
   return tl::unexpected(std::move(error).with_remedy("see: flodea logs " + agent.name()));
 }
 

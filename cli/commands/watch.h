@@ -12,7 +12,8 @@ namespace flodea::cli {
 
 class TransitionWatch {
  public:
-  TransitionWatch(Session& session, Client& client, std::string name);  // does nothing where no progress is shown
+  TransitionWatch(Session& session, Client& client,
+                  std::string name);  // does nothing where no progress is shown
   ~TransitionWatch();
 
  private:

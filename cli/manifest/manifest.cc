@@ -21,14 +21,20 @@ using google::protobuf::Message;
 using Kind = YamlNode::Kind;
 
 // As YAML has it: the proto's names, but for one that Kubernetes taught everybody.
-std::string yaml_name(const FieldDescriptor& field) { return field.name() == "api_version" ? "apiVersion" : field.name(); }
+std::string yaml_name(const FieldDescriptor& field) {
+  return field.name() == "api_version" ? "apiVersion" : field.name();
+}
 
 const char* kind_word(const YamlNode& node) {
   switch (node.kind) {
-    case Kind::kNull: return "nothing";
-    case Kind::kScalar: return "a single value";
-    case Kind::kMap: return "a map";
-    case Kind::kList: return "a list";
+    case Kind::kNull:
+      return "nothing";
+    case Kind::kScalar:
+      return "a single value";
+    case Kind::kMap:
+      return "a map";
+    case Kind::kList:
+      return "a list";
   }
   return "nothing";
 }
@@ -58,12 +64,14 @@ class Walker {
     return nullptr;
   }
 
-  Status set(const FieldDescriptor& field, const YamlNode& node, const std::string& path, Message& message) {
+  Status set(const FieldDescriptor& field, const YamlNode& node, const std::string& path,
+             Message& message) {
     if (node.kind == Kind::kNull) return {};
     const auto* reflection = message.GetReflection();
     if (field.is_map()) return set_map(field, node, path, message);
     if (field.is_repeated()) return set_list(field, node, path, message);
-    if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) return fill(node, path, *reflection->MutableMessage(&message, &field));
+    if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE)
+      return fill(node, path, *reflection->MutableMessage(&message, &field));
     if (field.cpp_type() == FieldDescriptor::CPPTYPE_UINT32) {
       reflection->SetUInt32(&message, &field, TRY(number(field, node, path)));
       return {};
@@ -72,7 +80,8 @@ class Walker {
     return {};
   }
 
-  Status set_map(const FieldDescriptor& field, const YamlNode& node, const std::string& path, Message& message) {
+  Status set_map(const FieldDescriptor& field, const YamlNode& node, const std::string& path,
+                 Message& message) {
     if (node.kind != Kind::kMap) return wrong_kind(node, path, "a map of names to text");
     for (const YamlNode::Member& member : node.members) {
       std::string child = path + "." + member.key;
@@ -85,12 +94,14 @@ class Walker {
     return {};
   }
 
-  Status set_list(const FieldDescriptor& field, const YamlNode& node, const std::string& path, Message& message) {
+  Status set_list(const FieldDescriptor& field, const YamlNode& node, const std::string& path,
+                  Message& message) {
     if (node.kind != Kind::kList) return wrong_kind(node, path, "a list");
     for (std::size_t i = 0; i < node.items.size(); ++i) {
       std::string child = fmt::format("{}[{}]", path, i);
       lines_[child] = node.items[i].line;
-      message.GetReflection()->AddString(&message, &field, TRY(text(node.items[i], child, "text (\"\" for none)")));
+      message.GetReflection()->AddString(&message, &field,
+                                         TRY(text(node.items[i], child, "text (\"\" for none)")));
     }
     return {};
   }
@@ -101,7 +112,8 @@ class Walker {
     return node.text;
   }
 
-  Result<std::uint32_t> number(const FieldDescriptor& field, const YamlNode& node, const std::string& path) {
+  Result<std::uint32_t> number(const FieldDescriptor& field, const YamlNode& node,
+                               const std::string& path) {
     constexpr std::string_view kWanted = "a whole number";
     if (node.kind != Kind::kScalar || node.quoted) return wrong_kind(node, path, kWanted);
     std::uint32_t value = 0;
@@ -109,23 +121,31 @@ class Walker {
     auto [rest, error] = std::from_chars(node.text.data(), end, value);
     if (error != std::errc() || rest != end) return wrong_kind(node, path, kWanted);
     // On the wire 0 is "not given": it would silently become the default.
-    if (value == 0 && !field.has_presence()) return error_at(file_, node.line, path + " cannot be 0", "leave it out for its default", path);
+    if (value == 0 && !field.has_presence())
+      return error_at(file_, node.line, path + " cannot be 0", "leave it out for its default",
+                      path);
     return value;
   }
 
-  tl::unexpected<Error> wrong_kind(const YamlNode& node, const std::string& path, std::string_view wanted) const {
-    std::string got = node.kind == Kind::kScalar ? fmt::format("\"{}\"", node.text.substr(0, 40)) : kind_word(node);
-    return error_at(file_, node.line, fmt::format("{} is {}", path.empty() ? "the manifest" : path, got), fmt::format("it must be {}", wanted),
-                    path);
+  tl::unexpected<Error> wrong_kind(const YamlNode& node, const std::string& path,
+                                   std::string_view wanted) const {
+    std::string got = node.kind == Kind::kScalar ? fmt::format("\"{}\"", node.text.substr(0, 40))
+                                                 : kind_word(node);
+    return error_at(file_, node.line,
+                    fmt::format("{} is {}", path.empty() ? "the manifest" : path, got),
+                    fmt::format("it must be {}", wanted), path);
   }
 
-  tl::unexpected<Error> unknown_field(const YamlNode::Member& member, const std::string& path, const Descriptor& type) const {
+  tl::unexpected<Error> unknown_field(const YamlNode::Member& member, const std::string& path,
+                                      const Descriptor& type) const {
     std::vector<std::string> known;
     for (int i = 0; i < type.field_count(); ++i) known.push_back(yaml_name(*type.field(i)));
     auto near = nearest(member.key, known, 1);
-    std::string remedy = near.empty() ? fmt::format("there are: {}", fmt::join(known, ", ")) : fmt::format("did you mean \"{}\"?", near.front());
+    std::string remedy = near.empty() ? fmt::format("there are: {}", fmt::join(known, ", "))
+                                      : fmt::format("did you mean \"{}\"?", near.front());
     std::string where = path.empty() ? "" : " in " + path;
-    return error_at(file_, member.key_line, fmt::format("unknown field \"{}\"{}", member.key.substr(0, 64), where), remedy,
+    return error_at(file_, member.key_line,
+                    fmt::format("unknown field \"{}\"{}", member.key.substr(0, 64), where), remedy,
                     path.empty() ? member.key : path + "." + member.key);
   }
 
@@ -151,14 +171,17 @@ int Manifest::line_of(std::string_view field) const {
 
 Error Manifest::locate(Error error) const {
   int line = line_of(error.field);
-  if (!error.field.empty() && !file.empty()) error.message = line > 0 ? fmt::format("{}:{}: {}", file, line, error.message) : file + ": " + error.message;
+  if (!error.field.empty() && !file.empty())
+    error.message = line > 0 ? fmt::format("{}:{}: {}", file, line, error.message)
+                             : file + ": " + error.message;
   return error;
 }
 
 Result<Manifest> parse_manifest(std::string_view text, std::string_view file) {
   YamlNode root = TRY(parse_yaml(text, file));
   Manifest manifest{.file = std::string(file)};
-  if (root.kind == Kind::kNull) return error_at(file, 1, "the manifest is empty", "start with apiVersion: flodea/v1");
+  if (root.kind == Kind::kNull)
+    return error_at(file, 1, "the manifest is empty", "start with apiVersion: flodea/v1");
   TRY(Walker(file, manifest.lines).fill(root, "", manifest.message));
   return manifest;
 }
@@ -167,7 +190,8 @@ Result<Manifest> load_manifest(const std::string& path) {
   auto fd = TRY(adopt_fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC), "open " + path));
   auto text = read_all(fd.get(), kMaxYamlBytes);
   if (!text && text.error().code == Code::kOutOfRange) {
-    return error_at(path, 1, "the manifest has more than 64Ki", "put data in the bundle, not in the manifest");
+    return error_at(path, 1, "the manifest has more than 64Ki",
+                    "put data in the bundle, not in the manifest");
   }
   if (!text) return tl::unexpected(std::move(text).error().with_context(path));
   return parse_manifest(*text, path);

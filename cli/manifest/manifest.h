@@ -1,5 +1,6 @@
-// A manifest file as the message the supervisor takes. Every name is checked against the proto's descriptors, so that a field added there
-// is known here; quantities, bounds and defaults are the supervisor's to judge. No gRPC: this is what is fuzzed.
+// A manifest file as the message the supervisor takes. Every name is checked against the proto's
+// descriptors, so that a field added there is known here; quantities, bounds and defaults are the
+// supervisor's to judge. No gRPC: this is what is fuzzed.
 #pragma once
 
 #include <map>

@@ -44,12 +44,14 @@ TEST_CASE("each field's line is known, for what the supervisor refuses later") {
   CHECK(parsed->line_of("spec.runtime.args[1]") == 6);
   CHECK(parsed->line_of("spec.logs.keep") == 5);
   CHECK(parsed->line_of("elsewhere") == 0);
-  Error error{.code = Code::kInvalidArgument, .message = "too little", .field = "spec.resources.memory"};
+  Error error{
+      .code = Code::kInvalidArgument, .message = "too little", .field = "spec.resources.memory"};
   CHECK(parsed->locate(error).message == "ledger.yaml:8: too little");
 }
 
 TEST_CASE("a field with nothing in it has its default") {
-  auto parsed = parse_manifest("apiVersion: flodea/v1\nkind: Agent\nmetadata:\n  name: a\n  labels:\nspec: ~\n", "f");
+  auto parsed = parse_manifest(
+      "apiVersion: flodea/v1\nkind: Agent\nmetadata:\n  name: a\n  labels:\nspec: ~\n", "f");
   REQUIRE(parsed);
   CHECK(parsed->message.metadata().labels().empty());
 }
@@ -62,9 +64,10 @@ struct Bad {
 };
 
 TEST_CASE("what is no manifest is refused with its line and what to do") {
-  std::string deep(200, '[');
+  std::string deep = std::string(200, '[') + std::string(200, ']');
   const std::vector<Bad> cases{
-      {"unknown field", "apiVersion: x\nspec:\n  resources:\n    memry: 64Mi\n", 4, "did you mean \"memory\""},
+      {"unknown field", "apiVersion: x\nspec:\n  resources:\n    memry: 64Mi\n", 4,
+       "did you mean \"memory\""},
       {"unknown at the top", "apiVersion: x\nspecs: {}\n", 2, "did you mean \"spec\""},
       {"camel case", "spec: {stopTimeout: 5s}\n", 1, "stop_timeout"},
       {"proto name of apiVersion", "api_version: flodea/v1\n", 1, "apiVersion"},
@@ -114,7 +117,8 @@ TEST_CASE("an alias bomb costs nothing") {
   std::string bomb = "a: &a [x,x,x,x,x,x,x,x,x]\n";
   for (char c = 'b'; c < 'j'; ++c) {
     bomb += std::string(1, c) + ": &" + c + " [";
-    for (int i = 0; i < 9; ++i) bomb += std::string(i == 0 ? "" : ",") + "*" + static_cast<char>(c - 1);
+    for (int i = 0; i < 9; ++i)
+      bomb += std::string(i == 0 ? "" : ",") + "*" + static_cast<char>(c - 1);
     bomb += "]\n";
   }
   auto parsed = parse_manifest(bomb, "m.yaml");
@@ -123,7 +127,10 @@ TEST_CASE("an alias bomb costs nothing") {
 }
 
 TEST_CASE("YAML as others write it is understood") {
-  auto parsed = parse_manifest("---\n\"apiVersion\": 'flodea/v1'\nkind: \"Agent\"\nspec:\n  runtime:\n    args:\n    - >-\n      one\n      two\n    - ''\n...\n", "f");
+  auto parsed = parse_manifest(
+      "---\n\"apiVersion\": 'flodea/v1'\nkind: \"Agent\"\nspec:\n  runtime:\n    args:\n    - >-\n "
+      "     one\n      two\n    - ''\n...\n",
+      "f");
   REQUIRE(parsed);
   CHECK(parsed->message.spec().runtime().args(0) == "one two");
   CHECK(parsed->message.spec().runtime().args(1).empty());

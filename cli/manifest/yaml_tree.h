@@ -1,5 +1,6 @@
-// One YAML document as a tree with places, and nothing of YAML that a manifest does not need: no aliases, no tags, no second document, no
-// key twice. Built from yaml-cpp's events, before any of that is lost (or, for aliases, multiplied).
+// One YAML document as a tree with places, and nothing of YAML that a manifest does not need: no
+// aliases, no tags, no second document, no key twice. Built from yaml-cpp's events, before any of
+// that is lost (or, for aliases, multiplied).
 #pragma once
 
 #include <cstddef>
@@ -31,8 +32,8 @@ struct YamlNode::Member {
 };
 
 // What is wrong, as INVALID_ARGUMENT; the message starts with "FILE:LINE: ".
-tl::unexpected<Error> error_at(std::string_view file, int line, std::string_view message, std::string_view remedy,
-                               std::string_view field = {});
+tl::unexpected<Error> error_at(std::string_view file, int line, std::string_view message,
+                               std::string_view remedy, std::string_view field = {});
 
 Result<YamlNode> parse_yaml(std::string_view text, std::string_view file);
 

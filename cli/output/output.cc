@@ -6,6 +6,7 @@
 #include <yaml-cpp/emitter.h>
 
 #include <algorithm>
+
 #include <nlohmann/json.hpp>
 
 #include "base/quantity.h"
@@ -17,14 +18,18 @@ using Json = nlohmann::ordered_json;
 
 // Characters, not bytes.
 std::size_t width(std::string_view text) {
-  return static_cast<std::size_t>(std::ranges::count_if(text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+  return static_cast<std::size_t>(std::ranges::count_if(
+      text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
 }
 
 // What a YAML reader would take for something else than text.
 bool needs_quotes(const std::string& text) {
   if (text.empty()) return true;
-  bool numeric = std::ranges::all_of(text, [](char c) { return (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '+' || c == 'e' || c == 'E'; });
-  static const std::vector<std::string> kWords{"true", "false", "null", "~", "yes", "no", "on", "off", "True", "False", "Yes", "No", "On", "Off"};
+  bool numeric = std::ranges::all_of(text, [](char c) {
+    return (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '+' || c == 'e' || c == 'E';
+  });
+  static const std::vector<std::string> kWords{"true", "false", "null",  "~",   "yes", "no", "on",
+                                               "off",  "True",  "False", "Yes", "No",  "On", "Off"};
   return numeric || std::ranges::find(kWords, text) != kWords.end();
 }
 
@@ -93,7 +98,9 @@ std::string render_item(const google::protobuf::Message& message, Format format)
 
 std::string state_word(operators::v1::State state) {
   std::string name = operators::v1::State_Name(state).substr(sizeof "STATE_" - 1);
-  std::ranges::transform(name, name.begin(), [](char c) { return static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c); });
+  std::ranges::transform(name, name.begin(), [](char c) {
+    return static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
+  });
   return name;
 }
 
@@ -116,9 +123,12 @@ std::string printable(std::string_view text) {
     auto c = static_cast<unsigned char>(text[i]);
     // U+0080 to U+009F are control characters too, some terminals obey them.
     bool c1 = c == 0xC2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xA0;
-    if (c1) out += fmt::format("\\x{:02x}", static_cast<unsigned char>(text[++i]));
-    else if ((c < 0x20 && c != '\t') || c == 0x7f) out += fmt::format("\\x{:02x}", c);
-    else out += text[i];
+    if (c1)
+      out += fmt::format("\\x{:02x}", static_cast<unsigned char>(text[++i]));
+    else if ((c < 0x20 && c != '\t') || c == 0x7f)
+      out += fmt::format("\\x{:02x}", c);
+    else
+      out += text[i];
   }
   return out;
 }

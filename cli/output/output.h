@@ -1,12 +1,14 @@
-// What the user sees: tables for people, JSON and YAML for programs. Text from agents cannot drive the terminal.
+// What the user sees: tables for people, JSON and YAML for programs. Text from agents cannot drive
+// the terminal.
 #pragma once
 
 #include <google/protobuf/message.h>
-#include <google/protobuf/timestamp.pb.h>
 
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <google/protobuf/timestamp.pb.h>
 
 #include "base/clock.h"
 #include "flodea/operators/v1/operators.pb.h"
@@ -33,10 +35,11 @@ std::string render(const google::protobuf::Message& message, Format format);
 // One of many (a log line, an event): JSON on one line, or a YAML document.
 std::string render_item(const google::protobuf::Message& message, Format format);
 
-std::string state_word(operators::v1::State state);  // "running"
+std::string state_word(operators::v1::State state);                    // "running"
 std::string age(const google::protobuf::Timestamp& since, Nanos now);  // "5s", "3m", "2h", "4d"
 std::string time_text(const google::protobuf::Timestamp& time);        // RFC 3339, milliseconds
-// Control characters as \xNN, but for tabs: an agent's text must not move the cursor or rename the window.
+// Control characters as \xNN, but for tabs: an agent's text must not move the cursor or rename the
+// window.
 std::string printable(std::string_view text);
 
 std::string agents_table(const operators::v1::ListResponse& list, Nanos now);

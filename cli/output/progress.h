@@ -1,4 +1,5 @@
-// One line on a terminal that says how far a long step is. Where stderr is no terminal it says nothing.
+// One line on a terminal that says how far a long step is. Where stderr is no terminal it says
+// nothing.
 #pragma once
 
 #include <mutex>

@@ -23,16 +23,21 @@ std::string memory_text(const pb::Agent& agent) {
 
 std::string reason_text(const pb::Agent& agent) {
   std::string text = agent.reason();
-  if (!agent.message().empty() && agent.message() != text) text += (text.empty() ? "" : ": ") + agent.message();
+  if (!agent.message().empty() && agent.message() != text)
+    text += (text.empty() ? "" : ": ") + agent.message();
   return text.empty() ? "-" : printable(text);
 }
 
 // "name:    value" lines, in sections.
 class Sheet {
  public:
-  void line(std::string_view name, std::string_view value) { text_ += fmt::format("{:<16}{}\n", fmt::format("{}:", name), value); }
+  void line(std::string_view name, std::string_view value) {
+    text_ += fmt::format("{:<16}{}\n", fmt::format("{}:", name), value);
+  }
   void section(std::string_view name) { text_ += fmt::format("{}:\n", name); }
-  void inner(std::string_view name, std::string_view value) { text_ += fmt::format("  {:<18}{}\n", fmt::format("{}:", name), value); }
+  void inner(std::string_view name, std::string_view value) {
+    text_ += fmt::format("  {:<18}{}\n", fmt::format("{}:", name), value);
+  }
   std::string take() { return std::move(text_); }
 
  private:
@@ -43,7 +48,8 @@ void write_state(const pb::Agent& agent, Nanos now, Sheet& sheet) {
   sheet.line("name", agent.name());
   sheet.line("id", agent.id());
   for (const auto& [key, value] : agent.labels()) sheet.line("label", key + "=" + value);
-  sheet.line("state", fmt::format("{} for {}", state_word(agent.state()), age(agent.state_since(), now)));
+  sheet.line("state",
+             fmt::format("{} for {}", state_word(agent.state()), age(agent.state_since(), now)));
   sheet.line("desired", agent.desired_running() ? "running" : "stopped");
   sheet.line("reason", reason_text(agent));
   if (agent.has_exit_code()) sheet.line("exit code", std::to_string(agent.exit_code()));
@@ -58,7 +64,8 @@ void write_spec(const pb::AgentSpec& spec, Sheet& sheet) {
   sheet.inner("type", spec.runtime().type());
   sheet.inner("entrypoint", spec.runtime().entrypoint());
   for (const std::string& arg : spec.runtime().args()) sheet.inner("arg", printable(arg));
-  for (const auto& [key, value] : spec.runtime().env()) sheet.inner("env", printable(key + "=" + value));
+  for (const auto& [key, value] : spec.runtime().env())
+    sheet.inner("env", printable(key + "=" + value));
   sheet.inner("bundle", spec.bundle());
   sheet.section("limits");
   const pb::Resources& r = spec.resources();
@@ -71,11 +78,14 @@ void write_spec(const pb::AgentSpec& spec, Sheet& sheet) {
   sheet.inner("log rate", r.log_rate() + "/s");
   sheet.section("policy");
   const pb::Restart& restart = spec.restart();
-  std::string retries = restart.max_retries() == 0xffffffff ? "no end" : std::to_string(restart.max_retries());
-  sheet.inner("restart", fmt::format("{}, {} retries, backoff {} to {}, forgets after {}", restart.policy(), retries,
-                                     restart.backoff().initial(), restart.backoff().max(), restart.backoff().reset_after()));
+  std::string retries =
+      restart.max_retries() == 0xffffffff ? "no end" : std::to_string(restart.max_retries());
+  sheet.inner("restart", fmt::format("{}, {} retries, backoff {} to {}, forgets after {}",
+                                     restart.policy(), retries, restart.backoff().initial(),
+                                     restart.backoff().max(), restart.backoff().reset_after()));
   sheet.inner("stop timeout", spec.stop_timeout());
-  sheet.inner("log", fmt::format("keeps {}, {} when full", spec.logs().keep(), spec.logs().when_full()));
+  sheet.inner("log",
+              fmt::format("keeps {}, {} when full", spec.logs().keep(), spec.logs().when_full()));
   sheet.inner("ready on", spec.readiness().signal());
 }
 
@@ -84,13 +94,18 @@ void write_usage(const pb::Agent& agent, Sheet& sheet) {
   const pb::Usage& u = agent.usage();
   sheet.section("usage");
   sheet.inner("cpu", cpu_text(agent));
-  sheet.inner("memory", fmt::format("{} (peak {})", format_bytes(u.memory_bytes()), format_bytes(u.memory_peak_bytes())));
+  sheet.inner("memory", fmt::format("{} (peak {})", format_bytes(u.memory_bytes()),
+                                    format_bytes(u.memory_peak_bytes())));
   sheet.inner("pids", std::to_string(u.pids()));
-  sheet.inner("disk", fmt::format("{} of {}", format_bytes(u.disk_used_bytes()), format_bytes(u.disk_size_bytes())));
+  sheet.inner("disk", fmt::format("{} of {}", format_bytes(u.disk_used_bytes()),
+                                  format_bytes(u.disk_size_bytes())));
   sheet.inner("calls", fmt::format("{} ({} throttled)", u.calls(), u.calls_throttled()));
-  sheet.inner("log", fmt::format("{} ({} lines dropped, waited {})", format_bytes(u.log_bytes()), u.log_dropped(),
-                                 format_duration(Nanos(static_cast<std::int64_t>(u.log_throttled_nanos())))));
-  for (const auto& [name, count] : u.denied_syscalls()) sheet.inner("denied", fmt::format("{} × {}", printable(name), count));
+  sheet.inner(
+      "log",
+      fmt::format("{} ({} lines dropped, waited {})", format_bytes(u.log_bytes()), u.log_dropped(),
+                  format_duration(Nanos(static_cast<std::int64_t>(u.log_throttled_nanos())))));
+  for (const auto& [name, count] : u.denied_syscalls())
+    sheet.inner("denied", fmt::format("{} × {}", printable(name), count));
 }
 
 void write_sandbox(const pb::Agent& agent, Sheet& sheet) {
@@ -100,9 +115,11 @@ void write_sandbox(const pb::Agent& agent, Sheet& sheet) {
   }
   if (!agent.has_sandbox()) return;
   sheet.section("sandbox");
-  sheet.inner("uids", fmt::format("{} to {}", agent.sandbox().uid_base(), agent.sandbox().uid_base() + 65'535));
+  sheet.inner("uids", fmt::format("{} to {}", agent.sandbox().uid_base(),
+                                  agent.sandbox().uid_base() + 65'535));
   sheet.inner("seccomp", agent.sandbox().seccomp_profile());
-  if (agent.sandbox().landlock_abi() > 0) sheet.inner("landlock", fmt::format("ABI {}", agent.sandbox().landlock_abi()));
+  if (agent.sandbox().landlock_abi() > 0)
+    sheet.inner("landlock", fmt::format("ABI {}", agent.sandbox().landlock_abi()));
   for (const std::string& what : agent.sandbox().weakened()) sheet.inner("WEAKENED", what);
 }
 
@@ -111,12 +128,17 @@ void write_host(const pb::Node& node, Nanos now, Sheet& sheet) {
   sheet.line("hostname", node.hostname());
   sheet.line("kernel", node.kernel());
   sheet.line("cgroup", node.cgroup());
-  sheet.line("landlock", node.landlock_abi() == 0 ? "no" : fmt::format("ABI {}", node.landlock_abi()));
+  sheet.line("landlock",
+             node.landlock_abi() == 0 ? "no" : fmt::format("ABI {}", node.landlock_abi()));
   sheet.line("volumes", node.volume_backend());
   sheet.line("cpus", std::to_string(node.cpus()));
-  sheet.line("memory", fmt::format("{}, {} promised to agents", format_bytes(node.memory_bytes()), format_bytes(node.memory_promised_bytes())));
-  sheet.line("disk", fmt::format("{} free, {} promised to agents", format_bytes(node.disk_free_bytes()), format_bytes(node.disk_promised_bytes())));
-  sheet.line("started", fmt::format("{} ({} ago)", time_text(node.started()), age(node.started(), now)));
+  sheet.line("memory", fmt::format("{}, {} promised to agents", format_bytes(node.memory_bytes()),
+                                   format_bytes(node.memory_promised_bytes())));
+  sheet.line("disk",
+             fmt::format("{} free, {} promised to agents", format_bytes(node.disk_free_bytes()),
+                         format_bytes(node.disk_promised_bytes())));
+  sheet.line("started",
+             fmt::format("{} ({} ago)", time_text(node.started()), age(node.started(), now)));
 }
 
 }  // namespace
@@ -124,8 +146,8 @@ void write_host(const pb::Node& node, Nanos now, Sheet& sheet) {
 std::string agents_table(const pb::ListResponse& list, Nanos now) {
   Table table({"NAME", "STATE", "RESTARTS", "AGE", "CPU", "MEMORY", "REASON"});
   for (const pb::Agent& agent : list.agents()) {
-    table.add({agent.name(), state_word(agent.state()), std::to_string(agent.restarts()), age(agent.created(), now), cpu_text(agent),
-               memory_text(agent), reason_text(agent)});
+    table.add({agent.name(), state_word(agent.state()), std::to_string(agent.restarts()),
+               age(agent.created(), now), cpu_text(agent), memory_text(agent), reason_text(agent)});
   }
   return table.text();
 }
@@ -143,17 +165,23 @@ std::string node_text(const pb::Node& node, Nanos now) {
   Sheet sheet;
   write_host(node, now, sheet);
   for (const auto& [name, version] : node.runtimes()) sheet.line("runtime", name + " " + version);
-  for (const auto& [state, count] : node.agents_by_state()) sheet.line("agents", fmt::format("{} {}", count, state));
-  for (const pb::Service& s : node.services()) sheet.line("service", fmt::format("{} {}, {} restarts", s.name(), s.up() ? "up" : "DOWN", s.restarts()));
+  for (const auto& [state, count] : node.agents_by_state())
+    sheet.line("agents", fmt::format("{} {}", count, state));
+  for (const pb::Service& s : node.services())
+    sheet.line("service",
+               fmt::format("{} {}, {} restarts", s.name(), s.up() ? "up" : "DOWN", s.restarts()));
   for (const std::string& what : node.limits()) sheet.line("limit", what);
   for (const std::string& what : node.missing()) sheet.line("missing", what);
-  if (node.weakened()) sheet.line("WEAKENED", "this host cannot enforce all of the sandbox; see missing");
+  if (node.weakened())
+    sheet.line("WEAKENED", "this host cannot enforce all of the sandbox; see missing");
   return sheet.take();
 }
 
 std::string event_text(const pb::Event& event) {
-  std::string text = fmt::format("{}  {:<12}  {}", time_text(event.time()), event.kind(), event.agent().empty() ? "-" : event.agent());
-  if (!event.to().empty()) text += fmt::format("  {} → {}", event.from().empty() ? "new" : event.from(), event.to());
+  std::string text = fmt::format("{}  {:<12}  {}", time_text(event.time()), event.kind(),
+                                 event.agent().empty() ? "-" : event.agent());
+  if (!event.to().empty())
+    text += fmt::format("  {} → {}", event.from().empty() ? "new" : event.from(), event.to());
   if (!event.reason().empty()) text += "  " + printable(event.reason());
   if (!event.message().empty()) text += ": " + printable(event.message());
   return text + "\n";

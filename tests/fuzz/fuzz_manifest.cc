@@ -1,4 +1,5 @@
-// Any bytes as a manifest: refused with a line and a remedy, or read into a message that serialises. Never a crash, a hang or a large tree.
+// Any bytes as a manifest: refused with a line and a remedy, or read into a message that
+// serialises. Never a crash, a hang or a large tree.
 #include <cstdint>
 #include <cstdlib>
 #include <string_view>
@@ -6,7 +7,8 @@
 #include "cli/manifest/manifest.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  auto parsed = flodea::cli::parse_manifest({reinterpret_cast<const char*>(data), size}, "fuzz.yaml");
+  auto parsed =
+      flodea::cli::parse_manifest({reinterpret_cast<const char*>(data), size}, "fuzz.yaml");
   if (!parsed) {
     const flodea::Error& error = parsed.error();
     if (!error.message.starts_with("fuzz.yaml:") || error.remedy.empty()) std::abort();

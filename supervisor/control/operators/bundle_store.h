@@ -1,15 +1,18 @@
-// Bundles: agents' code as it was sent, under bundles/<sha256>/app/, read-only by habit and found by content. `bundles/<sha256>` is the
-// lower layer of a sandbox's overlay.
+// Bundles: agents' code as it was sent, under bundles/<sha256>/app/, read-only by habit and found
+// by content. `bundles/<sha256>` is the lower layer of a sandbox's overlay.
 //
-// A bundle arrives entry by entry in `.incoming-<random>/` and gets its name by one rename, so that no half of one is ever seen.
-// What is written is never followed: parents are opened with openat2 (BENEATH, NO_SYMLINKS), files made with O_EXCL.
+// A bundle arrives entry by entry in `.incoming-<random>/` and gets its name by one rename, so that
+// no half of one is ever seen. What is written is never followed: parents are opened with openat2
+// (BENEATH, NO_SYMLINKS), files made with O_EXCL.
 //
 // The digest is SHA-256 over the entries sorted by path, one record each:
 //   type ('d', 'f', 'l') ' ' mode ("0755", "0644", of links "0777") ' ' content ' ' path '\0'
-// content: of a file the hex SHA-256 of its bytes, of a link the hex SHA-256 of its target, of a directory "-".
-// So it does not depend on order of arrival, owners, times, or permission bits other than "executable".
+// content: of a file the hex SHA-256 of its bytes, of a link the hex SHA-256 of its target, of a
+// directory "-". So it does not depend on order of arrival, owners, times, or permission bits other
+// than "executable".
 //
-// Threads: a BundleStore may be used from several; one BundleUpload belongs to one thread at a time. All of it blocks on the disk.
+// Threads: a BundleStore may be used from several; one BundleUpload belongs to one thread at a
+// time. All of it blocks on the disk.
 #pragma once
 
 #include <sodium/crypto_hash_sha256.h>
@@ -44,7 +47,8 @@ class BundleUpload {
   BundleUpload& operator=(BundleUpload&&) noexcept = default;
   ~BundleUpload();
 
-  // Starts an entry. `mode` is an st_mode: its type, and whether anybody may execute it. `target` is for symlinks alone.
+  // Starts an entry. `mode` is an st_mode: its type, and whether anybody may execute it. `target`
+  // is for symlinks alone.
   Status add(const std::string& path, std::uint32_t mode, const std::string& target);
   // More of the file last started.
   Status append(std::string_view data);
@@ -92,27 +96,32 @@ class BundleUpload {
 
 class BundleStore {
  public:
-  // `bundles`: the state directory's bundles/, writable. Removes what earlier uploads left half-way.
+  // `bundles`: the state directory's bundles/, writable. Removes what earlier uploads left
+  // half-way.
   static Result<std::unique_ptr<BundleStore>> open(UniqueFd bundles, BundleLimits limits = {});
 
   Result<BundleUpload> receive();
   bool has(const BundleDigest& digest) const;
   // A regular file of this bundle? (A link is not: what it leads to may not exist in the sandbox.)
   bool contains(const BundleDigest& digest, const std::string& file) const;
-  // What `apply` asks. Errors: NOT_FOUND with field spec.bundle; INVALID_ARGUMENT with field spec.runtime.entrypoint, what is wrong with it,
-  // and the names near it.
+  // What `apply` asks. Errors: NOT_FOUND with field spec.bundle; INVALID_ARGUMENT with field
+  // spec.runtime.entrypoint, what is wrong with it, and the names near it.
   Status check_entrypoint(const BundleDigest& digest, const std::string& entrypoint) const;
-  // Removes bundles that are neither in use nor younger than `grace` (one that was just sent is not applied yet). Returns how many.
-  Result<std::size_t> collect(const std::set<BundleDigest>& in_use, Nanos now, Nanos grace = std::chrono::hours(1));
+  // Removes bundles that are neither in use nor younger than `grace` (one that was just sent is not
+  // applied yet). Returns how many.
+  Result<std::size_t> collect(const std::set<BundleDigest>& in_use, Nanos now,
+                              Nanos grace = std::chrono::hours(1));
 
  private:
-  BundleStore(UniqueFd bundles, BundleLimits limits) : bundles_(std::move(bundles)), limits_(limits) {}
+  BundleStore(UniqueFd bundles, BundleLimits limits)
+      : bundles_(std::move(bundles)), limits_(limits) {}
   Status sweep();
   Result<bool> condemn(const std::string& name, Nanos cutoff);
 
   UniqueFd bundles_;
   BundleLimits limits_;
-  // Held where a bundle gets or loses its name, so that `collect` takes none that was just sent again.
+  // Held where a bundle gets or loses its name, so that `collect` takes none that was just sent
+  // again.
   std::shared_ptr<std::mutex> naming_ = std::make_shared<std::mutex>();
 };
 

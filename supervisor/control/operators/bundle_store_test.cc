@@ -5,9 +5,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <catch2/catch_test_macros.hpp>
 #include <filesystem>
 #include <fstream>
+
+#include <catch2/catch_test_macros.hpp>
 
 #include "base/safe_path.h"
 
@@ -29,17 +30,24 @@ class TempDir {
   fs::path path_;
 };
 
-UniqueFd open_dir(const fs::path& path) { return UniqueFd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)); }
+UniqueFd open_dir(const fs::path& path) {
+  return UniqueFd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+}
 
 struct Fixture {
   TempDir dir;
   std::unique_ptr<BundleStore> store;
-  explicit Fixture(BundleLimits limits = {}) { store = std::move(*BundleStore::open(open_dir(dir.path()), limits)); }
-  std::size_t entries() const { return static_cast<std::size_t>(std::distance(fs::directory_iterator(dir.path()), {})); }
+  explicit Fixture(BundleLimits limits = {}) {
+    store = std::move(*BundleStore::open(open_dir(dir.path()), limits));
+  }
+  std::size_t entries() const {
+    return static_cast<std::size_t>(std::distance(fs::directory_iterator(dir.path()), {}));
+  }
   fs::path app(const BundleDigest& digest) const { return dir.path() / digest.hex() / "app"; }
 };
 
-Status put_file(BundleUpload& upload, const std::string& path, std::string_view data, std::uint32_t mode = S_IFREG | 0600) {
+Status put_file(BundleUpload& upload, const std::string& path, std::string_view data,
+                std::uint32_t mode = S_IFREG | 0600) {
   TRY(upload.add(path, mode, ""));
   return upload.append(data);
 }
@@ -62,7 +70,9 @@ TEST_CASE("a bundle is stored under its digest with normalised modes") {
   CHECK(stored->entries == 4);
   CHECK(stored->bytes == 19);
   CHECK_FALSE(stored->existed);
-  auto mode = [&](const char* path) { return static_cast<int>(fs::symlink_status(f.app(stored->digest) / path).permissions()); };
+  auto mode = [&](const char* path) {
+    return static_cast<int>(fs::symlink_status(f.app(stored->digest) / path).permissions());
+  };
   CHECK(mode("main.py") == 0644);
   CHECK(mode("lib/tool.sh") == 0755);
   CHECK(mode("lib") == 0755);
@@ -154,7 +164,8 @@ TEST_CASE("each entry that could do harm is refused with one message, and nothin
 TEST_CASE("links through links cannot lead out of the tree") {
   Fixture f;
   auto upload = std::move(*f.store->receive());
-  // The pair that fools a check of text alone: up leads to the top, and "d/up/.." would be its parent.
+  // The pair that fools a check of text alone: up leads to the top, and "d/up/.." would be its
+  // parent.
   REQUIRE(upload.add("d/e/up", S_IFLNK | 0777, "../.."));
   CHECK_FALSE(upload.add("out", S_IFLNK | 0777, "d/e/up/../.."));
   // The attack works where nothing checks: the kernel does climb.
@@ -193,7 +204,8 @@ TEST_CASE("data without a file, and an empty bundle, are refused") {
 TEST_CASE("a full disk refuses with its figures and keeps nothing") {
   TempDir dir;
   REQUIRE(::mount("none", dir.path().c_str(), "tmpfs", 0, "size=4m") == 0);
-  auto store = std::move(*BundleStore::open(open_dir(dir.path()), BundleLimits{.reserve = 1 << 20}));
+  auto store =
+      std::move(*BundleStore::open(open_dir(dir.path()), BundleLimits{.reserve = 1 << 20}));
   {
     auto upload = std::move(*store->receive());
     REQUIRE(upload.add("big", S_IFREG | 0644, ""));
@@ -257,9 +269,12 @@ TEST_CASE("an entry point must be a file of the bundle; near names are told") {
   CHECK(missing.error().code == Code::kInvalidArgument);
   CHECK(missing.error().field == "spec.runtime.entrypoint");
   CHECK(missing.error().remedy.find("\"main.py\"") != std::string::npos);
-  CHECK(f.store->check_entrypoint(digest, "tool.sh").error().remedy.find("\"lib/tool.sh\"") != std::string::npos);
-  CHECK(f.store->check_entrypoint(digest, "lib").error().message.find("not a regular file") != std::string::npos);
-  auto unknown = f.store->check_entrypoint(*BundleDigest::from_hex(std::string(64, '0')), "main.py");
+  CHECK(f.store->check_entrypoint(digest, "tool.sh").error().remedy.find("\"lib/tool.sh\"") !=
+        std::string::npos);
+  CHECK(f.store->check_entrypoint(digest, "lib").error().message.find("not a regular file") !=
+        std::string::npos);
+  auto unknown =
+      f.store->check_entrypoint(*BundleDigest::from_hex(std::string(64, '0')), "main.py");
   REQUIRE_FALSE(unknown);
   CHECK(unknown.error().code == Code::kNotFound);
   CHECK(unknown.error().field == "spec.bundle");

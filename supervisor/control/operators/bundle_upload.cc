@@ -30,20 +30,29 @@ std::string sha256_hex(std::string_view data) {
 }
 
 void update(crypto_hash_sha256_state& state, std::string_view data) {
-  crypto_hash_sha256_update(&state, reinterpret_cast<const unsigned char*>(data.data()), data.size());
+  crypto_hash_sha256_update(&state, reinterpret_cast<const unsigned char*>(data.data()),
+                            data.size());
 }
 
 tl::unexpected<Error> refuse(const std::string& path, std::string_view what) {
   return tl::unexpected(
-      fail(Code::kInvalidArgument, fmt::format("bundle entry \"{}\" {}", path, what)).value().with_field("spec.bundle"));
+      fail(Code::kInvalidArgument, fmt::format("bundle entry \"{}\" {}", path, what))
+          .value()
+          .with_field("spec.bundle"));
 }
 
-std::string_view type_word(char type) { return type == 'd' ? "a directory" : type == 'l' ? "a link" : "a file"; }
+std::string_view type_word(char type) {
+  return type == 'd' ? "a directory" : type == 'l' ? "a link" : "a file";
+}
 
 }  // namespace
 
-BundleUpload::BundleUpload(const BundleLimits& limits, UniqueFd bundles, std::shared_ptr<std::mutex> naming)
-    : limits_(limits), bundles_(std::move(bundles)), naming_(std::move(naming)), name_(".incoming-" + AgentId::random().text()) {}
+BundleUpload::BundleUpload(const BundleLimits& limits, UniqueFd bundles,
+                           std::shared_ptr<std::mutex> naming)
+    : limits_(limits),
+      bundles_(std::move(bundles)),
+      naming_(std::move(naming)),
+      name_(".incoming-" + AgentId::random().text()) {}
 
 BundleUpload::~BundleUpload() { discard(); }
 
@@ -58,22 +67,25 @@ void BundleUpload::discard() {
 Status BundleUpload::make_tree() {
   TRY(check_space(0));
   if (::mkdirat(bundles_.get(), name_.c_str(), 0755) != 0) return fail_errno("make " + name_);
-  if (::mkdirat(bundles_.get(), (name_ + "/app").c_str(), 0755) != 0) return fail_errno("make " + name_ + "/app");
+  if (::mkdirat(bundles_.get(), (name_ + "/app").c_str(), 0755) != 0)
+    return fail_errno("make " + name_ + "/app");
   app_ = TRY(open_beneath(bundles_.get(), name_ + "/app", O_RDONLY | O_DIRECTORY));
   // mkdir obeyed the umask; a bundle's modes do not.
   auto top = TRY(open_beneath(bundles_.get(), name_, O_RDONLY | O_DIRECTORY));
-  if (::fchmod(top.get(), 0755) != 0 || ::fchmod(app_.get(), 0755) != 0) return fail_errno("chmod " + name_);
+  if (::fchmod(top.get(), 0755) != 0 || ::fchmod(app_.get(), 0755) != 0)
+    return fail_errno("chmod " + name_);
   return {};
 }
 
 Status BundleUpload::check_space(std::uint64_t wanted) const {
-  struct statvfs fs {};
+  struct statvfs fs{};
   if (::fstatvfs(bundles_.get(), &fs) != 0) return fail_errno("look at free disk");
   std::uint64_t free = static_cast<std::uint64_t>(fs.f_bavail) * fs.f_frsize;
   if (free >= wanted + limits_.reserve) return {};
   return tl::unexpected(
       fail(Code::kResourceExhausted,
-           fmt::format("the disk of the state directory has {} free; {} more of this bundle and {} in reserve do not fit",
+           fmt::format("the disk of the state directory has {} free; {} more of this bundle and {} "
+                       "in reserve do not fit",
                        format_bytes(free), format_bytes(wanted), format_bytes(limits_.reserve)))
           .value()
           .with_field("spec.bundle")
@@ -96,17 +108,20 @@ Status BundleUpload::admit(const std::string& path, char type) {
   auto it = entries_.find(path);
   if (it == entries_.end()) return check_bundle_totals(bytes_, entries_.size() + 1, limits_);
   if (it->second.type == type) return refuse(path, "comes twice");
-  return refuse(path, fmt::format("comes as {} and as {}", type_word(it->second.type), type_word(type)));
+  return refuse(path,
+                fmt::format("comes as {} and as {}", type_word(it->second.type), type_word(type)));
 }
 
 Status BundleUpload::make_parents(const std::string& path) {
-  for (std::size_t slash = path.find('/'); slash != std::string::npos; slash = path.find('/', slash + 1)) {
+  for (std::size_t slash = path.find('/'); slash != std::string::npos;
+       slash = path.find('/', slash + 1)) {
     std::string parent = path.substr(0, slash);
     auto it = entries_.find(parent);
     if (it == entries_.end()) {
       TRY(make_directory(parent, true));
     } else if (it->second.type != 'd') {
-      return refuse(path, fmt::format("lies under \"{}\", which is {}", parent, type_word(it->second.type)));
+      return refuse(
+          path, fmt::format("lies under \"{}\", which is {}", parent, type_word(it->second.type)));
     }
   }
   return {};
@@ -137,7 +152,8 @@ Status BundleUpload::make_symlink(const std::string& path, const std::string& ta
   TRY(admit(path, 'l'));
   TRY(check_link_target(path, target, limits_));
   auto parent = TRY(parent_of(path));
-  if (::symlinkat(target.c_str(), parent.get(), std::string(base_name(path)).c_str()) != 0) return fail_errno("link " + path);
+  if (::symlinkat(target.c_str(), parent.get(), std::string(base_name(path)).c_str()) != 0)
+    return fail_errno("link " + path);
   entries_[path] = Entry{.type = 'l', .content = sha256_hex(target)};
   return {};
 }
@@ -146,7 +162,8 @@ Status BundleUpload::start_file(const std::string& path, bool executable) {
   TRY(admit(path, 'f'));
   auto parent = TRY(parent_of(path));
   mode_t mode = executable ? 0755 : 0644;
-  auto fd = TRY(open_beneath(parent.get(), std::string(base_name(path)), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode));
+  auto fd = TRY(open_beneath(parent.get(), std::string(base_name(path)),
+                             O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode));
   if (::fchmod(fd.get(), mode) != 0) return fail_errno("chmod " + path);
   entries_[path] = Entry{.type = 'f', .executable = executable};
   file_ = std::make_unique<OpenFile>(OpenFile{.path = path, .fd = std::move(fd)});
@@ -163,7 +180,8 @@ Status BundleUpload::append(std::string_view data) {
     unchecked_ = 0;
   }
   auto written = write_all(file_->fd.get(), data);
-  if (!written) return tl::unexpected(std::move(written).error().with_context("store " + file_->path));
+  if (!written)
+    return tl::unexpected(std::move(written).error().with_context("store " + file_->path));
   update(file_->hash, data);
   bytes_ += data.size();
   return {};
@@ -194,26 +212,30 @@ BundleDigest BundleUpload::digest() const {
 Result<StoredBundle> BundleUpload::finish() {
   TRY(close_file());
   if (entries_.empty()) return refuse("", "is all there is: the bundle is empty");
-  StoredBundle stored{.digest = digest(), .bytes = bytes_, .entries = static_cast<std::uint32_t>(entries_.size())};
+  StoredBundle stored{
+      .digest = digest(), .bytes = bytes_, .entries = static_cast<std::uint32_t>(entries_.size())};
   auto published = publish(stored.digest, stored.existed);
   if (!published || stored.existed) discard();
-  if (!published) return tl::unexpected(std::move(published).error().with_context("store the bundle"));
+  if (!published)
+    return tl::unexpected(std::move(published).error().with_context("store the bundle"));
   name_.clear();
   return stored;
 }
 
 Status BundleUpload::publish(const BundleDigest& digest, bool& existed) {
   const std::string& final_name = digest.hex();
-  struct stat st {};
+  struct stat st{};
   // One call for up to 10,000 files; an fsync each would take seconds.
   if (::syncfs(app_.get()) != 0) return fail_errno("sync");
   std::lock_guard lock(*naming_);
   existed = ::fstatat(bundles_.get(), final_name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0;
-  if (!existed && ::renameat2(bundles_.get(), name_.c_str(), bundles_.get(), final_name.c_str(), RENAME_NOREPLACE) != 0) {
+  if (!existed && ::renameat2(bundles_.get(), name_.c_str(), bundles_.get(), final_name.c_str(),
+                              RENAME_NOREPLACE) != 0) {
     return fail_errno("rename to " + final_name);
   }
   // Its age counts from now: `collect` leaves it in peace until it is applied.
-  if (::utimensat(bundles_.get(), final_name.c_str(), nullptr, AT_SYMLINK_NOFOLLOW) != 0) return fail_errno("touch " + final_name);
+  if (::utimensat(bundles_.get(), final_name.c_str(), nullptr, AT_SYMLINK_NOFOLLOW) != 0)
+    return fail_errno("touch " + final_name);
   if (::fsync(bundles_.get()) != 0) return fail_errno("sync the bundle directory");
   return {};
 }

@@ -1,5 +1,6 @@
-// A unary call whose answer comes later, from any thread. The first of answer and cancellation wins; a late answer is dropped.
-// It keeps itself alive until gRPC is done with it; whoever answers later holds a share of it.
+// A unary call whose answer comes later, from any thread. The first of answer and cancellation
+// wins; a late answer is dropped. It keeps itself alive until gRPC is done with it; whoever answers
+// later holds a share of it.
 #pragma once
 
 #include <grpcpp/support/server_callback.h>
@@ -13,7 +14,8 @@
 namespace flodea::control {
 
 template <class Response>
-class DeferredReply final : public grpc::ServerUnaryReactor, public std::enable_shared_from_this<DeferredReply<Response>> {
+class DeferredReply final : public grpc::ServerUnaryReactor,
+                            public std::enable_shared_from_this<DeferredReply<Response>> {
  public:
   static std::shared_ptr<DeferredReply> make(Response* response) {
     auto reply = std::make_shared<DeferredReply>(response);
@@ -46,7 +48,8 @@ class DeferredReply final : public grpc::ServerUnaryReactor, public std::enable_
   }
   void OnCancel() override {
     auto keep = this->shared_from_this();
-    if (take_turn([] {})) this->Finish(grpc::Status(grpc::StatusCode::CANCELLED, "cancelled by the client"));
+    if (take_turn([] {}))
+      this->Finish(grpc::Status(grpc::StatusCode::CANCELLED, "cancelled by the client"));
   }
   void OnDone() override { auto last = std::move(self_); }
 

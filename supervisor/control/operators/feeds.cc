@@ -23,10 +23,14 @@ grpc::Status too_many_streams() {
 
 const char* stream_name(LogStream stream) {
   switch (stream) {
-    case LogStream::kStdout: return "stdout";
-    case LogStream::kStderr: return "stderr";
-    case LogStream::kStructured: return "log";
-    case LogStream::kSystem: return "system";
+    case LogStream::kStdout:
+      return "stdout";
+    case LogStream::kStderr:
+      return "stderr";
+    case LogStream::kStructured:
+      return "log";
+    case LogStream::kSystem:
+      return "system";
   }
   return "system";
 }
@@ -56,10 +60,12 @@ pb::Event encode_event(const Event& event) {
   return wire;
 }
 
-// Reads an agent's log page by page. `tail` is the first page's business only; a tail of 0 means "what comes from now on".
+// Reads an agent's log page by page. `tail` is the first page's business only; a tail of 0 means
+// "what comes from now on".
 class LogPages {
  public:
-  LogPages(LogStore& store, AgentId agent, LogQuery query) : store_(store), agent_(std::move(agent)), query_(std::move(query)) {}
+  LogPages(LogStore& store, AgentId agent, LogQuery query)
+      : store_(store), agent_(std::move(agent)), query_(std::move(query)) {}
 
   Result<std::vector<pb::LogEntry>> next() {
     bool skip = query_.tail == 0u;
@@ -105,7 +111,8 @@ class EventPages {
 LogQuery log_query(const pb::LogsRequest& request) {
   LogQuery query{.cursor = request.cursor(), .limit = kLogPage};
   if (request.has_since()) query.since = decode_time(request.since());
-  if (request.has_tail()) query.tail = request.tail();
+  if (request.has_tail() && request.cursor().empty())
+    query.tail = request.tail();  // a cursor says where already
   return query;
 }
 
@@ -117,8 +124,10 @@ EventQuery event_query(const pb::EventsRequest& request) {
 }
 
 // Whatever happens to the agent: does it still exist, as the one whose log this is?
-EventLog::Subscriber watch_removal(Lifecycle& lifecycle, std::string name, AgentId id, std::weak_ptr<LogStreamReactor> stream) {
-  return [&lifecycle, name = std::move(name), id = std::move(id), stream = std::move(stream)](const Event& event) {
+EventLog::Subscriber watch_removal(Lifecycle& lifecycle, std::string name, AgentId id,
+                                   std::weak_ptr<LogStreamReactor> stream) {
+  return [&lifecycle, name = std::move(name), id = std::move(id),
+          stream = std::move(stream)](const Event& event) {
     if (event.agent != name || event.kind != "agent.state") return;
     lifecycle.get(name, [id, stream](Result<AgentView> view) {
       bool gone = view ? view->id != id : view.error().code == Code::kNotFound;
@@ -128,8 +137,9 @@ EventLog::Subscriber watch_removal(Lifecycle& lifecycle, std::string name, Agent
   };
 }
 
-void begin_log_feed(const std::shared_ptr<LogStreamReactor>& stream, OperatorsBackends backends, const AgentView& agent, LogQuery query,
-                    bool follow, std::shared_ptr<void> slot) {
+void begin_log_feed(const std::shared_ptr<LogStreamReactor>& stream, OperatorsBackends backends,
+                    const AgentView& agent, LogQuery query, bool follow,
+                    std::shared_ptr<void> slot) {
   std::weak_ptr<LogStreamReactor> weak = stream;
   auto pages = std::make_shared<LogPages>(backends.logs, agent.id, std::move(query));
   std::uint64_t lines = 0, removal = 0;
@@ -137,7 +147,8 @@ void begin_log_feed(const std::shared_ptr<LogStreamReactor>& stream, OperatorsBa
     lines = backends.logs.subscribe(agent.id, [weak] {
       if (auto alive = weak.lock()) alive->wake();
     });
-    removal = backends.events.subscribe(watch_removal(backends.lifecycle, agent.manifest.name, agent.id, weak));
+    removal = backends.events.subscribe(
+        watch_removal(backends.lifecycle, agent.manifest.name, agent.id, weak));
   }
   auto cleanup = [backends, id = agent.id, lines, removal, follow, slot = std::move(slot)] {
     if (!follow) return;
@@ -149,23 +160,29 @@ void begin_log_feed(const std::shared_ptr<LogStreamReactor>& stream, OperatorsBa
 
 }  // namespace
 
-std::shared_ptr<LogStreamReactor> start_log_feed(const pb::LogsRequest& request, OperatorsBackends backends,
-                                                 std::shared_ptr<SerialExecutor::Strand> strand, std::shared_ptr<void> slot) {
+std::shared_ptr<LogStreamReactor> start_log_feed(const pb::LogsRequest& request,
+                                                 OperatorsBackends backends,
+                                                 std::shared_ptr<SerialExecutor::Strand> strand,
+                                                 std::shared_ptr<void> slot) {
   auto stream = LogStreamReactor::make(strand, request.follow());
   auto named = check_agent_name(request.name());
   if (!slot || !named) {
-    stream->end(slot ? to_grpc_status(std::move(named).error().with_field("name")) : too_many_streams());
+    stream->end(slot ? to_grpc_status(std::move(named).error().with_field("name"))
+                     : too_many_streams());
     return stream;
   }
-  backends.lifecycle.get(request.name(), [=, query = log_query(request), follow = request.follow()](Result<AgentView> agent) {
+  backends.lifecycle.get(request.name(), [=, query = log_query(request),
+                                          follow = request.follow()](Result<AgentView> agent) {
     if (!agent) return stream->end(to_grpc_status(agent.error()));
     begin_log_feed(stream, backends, *agent, query, follow, slot);
   });
   return stream;
 }
 
-std::shared_ptr<EventStreamReactor> start_event_feed(const pb::EventsRequest& request, EventLog& events,
-                                                     std::shared_ptr<SerialExecutor::Strand> strand, std::shared_ptr<void> slot) {
+std::shared_ptr<EventStreamReactor> start_event_feed(const pb::EventsRequest& request,
+                                                     EventLog& events,
+                                                     std::shared_ptr<SerialExecutor::Strand> strand,
+                                                     std::shared_ptr<void> slot) {
   auto stream = EventStreamReactor::make(std::move(strand), request.follow());
   if (!slot) {
     stream->end(too_many_streams());

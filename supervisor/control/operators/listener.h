@@ -1,4 +1,5 @@
-// Accepts operators on a listening unix socket, on a thread of its own: checks who they are, bounds how many, hands the connection on.
+// Accepts operators on a listening unix socket, on a thread of its own: checks who they are, bounds
+// how many, hands the connection on.
 #pragma once
 
 #include <sys/types.h>
@@ -18,11 +19,13 @@ class Listener {
   static constexpr std::size_t kMaxConnections = 64;
   using Handover = std::function<void(UniqueFd connection)>;  // on the listener's thread
 
-  static Result<std::unique_ptr<Listener>> start(UniqueFd listening, gid_t operators_group, Handover handover);
+  static Result<std::unique_ptr<Listener>> start(UniqueFd listening, gid_t operators_group,
+                                                 Handover handover);
   ~Listener();  // ends the thread; connections handed on are not its own
 
  private:
-  Listener(UniqueFd listening, gid_t operators_group, Handover handover, std::unique_ptr<EventLoop> loop);
+  Listener(UniqueFd listening, gid_t operators_group, Handover handover,
+           std::unique_ptr<EventLoop> loop);
   void accept_all();
   void admit(UniqueFd connection);
   Status keep_watch(int connection);
@@ -32,7 +35,8 @@ class Listener {
   gid_t operators_group_;
   Handover handover_;
   std::unique_ptr<EventLoop> loop_;
-  // Second descriptors of the connections, by which their end is seen: gRPC owns the first and does not say.
+  // Second descriptors of the connections, by which their end is seen: gRPC owns the first and does
+  // not say.
   std::map<int, UniqueFd> open_;
   std::thread thread_;
 };

@@ -33,13 +33,15 @@ void encode_host(const NodeStatus& status, pb::Node& wire) {
 
 }  // namespace
 
-pb::Node encode_node(const NodeStatus& status, const std::vector<AgentView>& agents, const std::string& version) {
+pb::Node encode_node(const NodeStatus& status, const std::vector<AgentView>& agents,
+                     const std::string& version) {
   pb::Node wire;
   encode_host(status, wire);
   wire.set_version(version);
   wire.set_epoch(status.epoch.value);
   *wire.mutable_started() = encode_time(status.started);
-  for (const AgentView& agent : agents) ++(*wire.mutable_agents_by_state())[state_name(agent.state)];
+  for (const AgentView& agent : agents)
+    ++(*wire.mutable_agents_by_state())[state_name(agent.state)];
   wire.set_memory_promised_bytes(status.memory_promised);
   wire.set_disk_promised_bytes(status.disk_promised);
   wire.set_disk_free_bytes(status.disk_free);

@@ -9,6 +9,7 @@
 
 namespace flodea::control {
 
-operators::v1::Node encode_node(const NodeStatus& status, const std::vector<AgentView>& agents, const std::string& version);
+operators::v1::Node encode_node(const NodeStatus& status, const std::vector<AgentView>& agents,
+                                const std::string& version);
 
 }  // namespace flodea::control

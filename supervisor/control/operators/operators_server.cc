@@ -15,7 +15,8 @@ namespace {
 constexpr int kMaxMessage = 1 << 20;       // a manifest of 64 args and 64 variables of 4 KiB fits
 constexpr int kMaxStreamsPerClient = 100;  // calls at a time on one connection
 constexpr unsigned kDiskThreads = 2;
-constexpr auto kGrace = std::chrono::milliseconds(200);  // for answers on their way when the server ends
+constexpr auto kGrace =
+    std::chrono::milliseconds(200);  // for answers on their way when the server ends
 
 const std::vector<std::string> kServices{"flodea.operators.v1.Operators", "grpc.health.v1.Health",
                                          "grpc.reflection.v1alpha.ServerReflection"};
@@ -23,12 +24,14 @@ const std::vector<std::string> kServices{"flodea.operators.v1.Operators", "grpc.
 class Server final : public OperatorsServer {
  public:
   explicit Server(OperatorsConfig& config)
-      : executor_(kDiskThreads, "operators-disk"), service_(config.backends, executor_, std::move(config.bounds), std::move(config.version)) {}
+      : executor_(kDiskThreads, "operators-disk"),
+        service_(config.backends, executor_, std::move(config.bounds), std::move(config.version)) {}
   ~Server() override { shutdown(); }
 
   Status open(UniqueFd listening, gid_t group) {
     int flags = ::fcntl(listening.get(), F_GETFL);
-    if (flags < 0 || ::fcntl(listening.get(), F_SETFL, flags | O_NONBLOCK) != 0) return fail_errno("operators' socket");
+    if (flags < 0 || ::fcntl(listening.get(), F_SETFL, flags | O_NONBLOCK) != 0)
+      return fail_errno("operators' socket");
     grpc::ServerBuilder builder;
     builder.RegisterService(&service_);
     builder.RegisterService(&health_);

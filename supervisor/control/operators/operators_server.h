@@ -1,6 +1,9 @@
-// The operators' face of control: one gRPC server on the unix socket that flodead listens on and control inherits.
-//   auto server = OperatorsServer::start({.listening = …, .operators_group = …, .backends = {lifecycle, events, logs, bundles}, …});
-// Serves flodea.operators.v1, grpc.health.v1 and server reflection to root and the operators' group. The backends outlive it.
+// The operators' face of control: one gRPC server on the unix socket that flodead listens on and
+// control inherits.
+//   auto server = OperatorsServer::start({.listening = …, .operators_group = …, .backends =
+//   {lifecycle, events, logs, bundles}, …});
+// Serves flodea.operators.v1, grpc.health.v1 and server reflection to root and the operators'
+// group. The backends outlive it.
 #pragma once
 
 #include <sys/types.h>
@@ -17,7 +20,7 @@ struct OperatorsConfig {
   UniqueFd listening;         // unix stream socket, listening; made non-blocking here
   gid_t operators_group = 0;  // of `flodea`; root may always
   OperatorsBackends backends;
-  SpecBounds bounds;          // what manifests may ask of this host
+  SpecBounds bounds;  // what manifests may ask of this host
   std::string version = FLODEA_VERSION;
 };
 
@@ -25,7 +28,8 @@ class OperatorsServer {
  public:
   virtual ~OperatorsServer() = default;  // shuts down
   static Result<std::unique_ptr<OperatorsServer>> start(OperatorsConfig config);
-  // Takes no more connections, cancels the calls under way, returns when the last is gone. Idempotent.
+  // Takes no more connections, cancels the calls under way, returns when the last is gone.
+  // Idempotent.
   virtual void shutdown() = 0;
 };
 

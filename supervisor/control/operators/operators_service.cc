@@ -17,9 +17,15 @@ pb::ApplyResponse encode_outcome(const ApplyOutcome& outcome) {
   pb::ApplyResponse wire;
   *wire.mutable_agent() = encode_agent(outcome.agent);
   switch (outcome.kind) {
-    case ApplyOutcome::Kind::kCreated: wire.set_outcome(pb::ApplyResponse::OUTCOME_CREATED); break;
-    case ApplyOutcome::Kind::kChanged: wire.set_outcome(pb::ApplyResponse::OUTCOME_CHANGED); break;
-    case ApplyOutcome::Kind::kUnchanged: wire.set_outcome(pb::ApplyResponse::OUTCOME_UNCHANGED); break;
+    case ApplyOutcome::Kind::kCreated:
+      wire.set_outcome(pb::ApplyResponse::OUTCOME_CREATED);
+      break;
+    case ApplyOutcome::Kind::kChanged:
+      wire.set_outcome(pb::ApplyResponse::OUTCOME_CHANGED);
+      break;
+    case ApplyOutcome::Kind::kUnchanged:
+      wire.set_outcome(pb::ApplyResponse::OUTCOME_UNCHANGED);
+      break;
   }
   return wire;
 }
@@ -41,7 +47,9 @@ pb::RemoveResponse encode_receipt(const RemovalReceipt& receipt) {
 // A lifecycle callback that answers `reply` through `encode`.
 template <class T, class Response, class Encode>
 Lifecycle::Callback<T> settling(std::shared_ptr<DeferredReply<Response>> reply, Encode encode) {
-  return [reply = std::move(reply), encode](Result<T> result) { reply->settle(std::move(result), encode); };
+  return [reply = std::move(reply), encode](Result<T> result) {
+    reply->settle(std::move(result), encode);
+  };
 }
 
 Lifecycle::Callback<AgentView> with_agent(std::shared_ptr<DeferredReply<pb::Agent>> reply) {
@@ -66,85 +74,119 @@ std::shared_ptr<void> Slots::take() {
   return {count_.get(), [count = count_](void*) { count->fetch_sub(1); }};
 }
 
-OperatorsService::OperatorsService(OperatorsBackends backends, SerialExecutor& executor, SpecBounds bounds, std::string version)
-    : backends_(backends), executor_(executor), bounds_(std::move(bounds)), version_(std::move(version)), checks_(executor.make_strand()) {}
+OperatorsService::OperatorsService(OperatorsBackends backends, SerialExecutor& executor,
+                                   SpecBounds bounds, std::string version)
+    : backends_(backends),
+      executor_(executor),
+      bounds_(std::move(bounds)),
+      version_(std::move(version)),
+      checks_(executor.make_strand()) {}
 
-grpc::ServerUnaryReactor* OperatorsService::Apply(grpc::CallbackServerContext*, const pb::ApplyRequest* request, pb::ApplyResponse* response) {
+grpc::ServerUnaryReactor* OperatorsService::Apply(grpc::CallbackServerContext*,
+                                                  const pb::ApplyRequest* request,
+                                                  pb::ApplyResponse* response) {
   auto reply = DeferredReply<pb::ApplyResponse>::make(response);
   auto decoded = decode_manifest(request->manifest(), bounds_);
   if (!decoded) {
     reply->refuse(decoded.error());
     return reply.get();
   }
-  checks_->post([this, reply, manifest = std::move(*decoded), start = request->start(), wait = request->wait()]() mutable {
-    auto checked = backends_.bundles.check_entrypoint(manifest.spec.bundle, manifest.spec.runtime.entrypoint);
+  checks_->post([this, reply, manifest = std::move(*decoded), start = request->start(),
+                 wait = request->wait()]() mutable {
+    auto checked =
+        backends_.bundles.check_entrypoint(manifest.spec.bundle, manifest.spec.runtime.entrypoint);
     if (!checked) return reply->refuse(checked.error());
-    backends_.lifecycle.apply(std::move(manifest), start, wait, settling<ApplyOutcome>(reply, encode_outcome));
+    backends_.lifecycle.apply(std::move(manifest), start, wait,
+                              settling<ApplyOutcome>(reply, encode_outcome));
   });
   return reply.get();
 }
 
-grpc::ServerUnaryReactor* OperatorsService::List(grpc::CallbackServerContext*, const pb::ListRequest*, pb::ListResponse* response) {
+grpc::ServerUnaryReactor* OperatorsService::List(grpc::CallbackServerContext*,
+                                                 const pb::ListRequest*,
+                                                 pb::ListResponse* response) {
   auto reply = DeferredReply<pb::ListResponse>::make(response);
   backends_.lifecycle.list(settling<std::vector<AgentView>>(reply, encode_list));
   return reply.get();
 }
 
-grpc::ServerUnaryReactor* OperatorsService::Get(grpc::CallbackServerContext*, const pb::GetRequest* request, pb::Agent* response) {
+grpc::ServerUnaryReactor* OperatorsService::Get(grpc::CallbackServerContext*,
+                                                const pb::GetRequest* request,
+                                                pb::Agent* response) {
   auto reply = DeferredReply<pb::Agent>::make(response);
-  if (accept_name(request->name(), *reply)) backends_.lifecycle.get(request->name(), with_agent(reply));
+  if (accept_name(request->name(), *reply))
+    backends_.lifecycle.get(request->name(), with_agent(reply));
   return reply.get();
 }
 
-grpc::ServerUnaryReactor* OperatorsService::Start(grpc::CallbackServerContext*, const pb::StartRequest* request, pb::Agent* response) {
+grpc::ServerUnaryReactor* OperatorsService::Start(grpc::CallbackServerContext*,
+                                                  const pb::StartRequest* request,
+                                                  pb::Agent* response) {
   auto reply = DeferredReply<pb::Agent>::make(response);
-  if (accept_name(request->name(), *reply)) backends_.lifecycle.start(request->name(), request->wait(), with_agent(reply));
+  if (accept_name(request->name(), *reply))
+    backends_.lifecycle.start(request->name(), request->wait(), with_agent(reply));
   return reply.get();
 }
 
-grpc::ServerUnaryReactor* OperatorsService::Stop(grpc::CallbackServerContext*, const pb::StopRequest* request, pb::Agent* response) {
+grpc::ServerUnaryReactor* OperatorsService::Stop(grpc::CallbackServerContext*,
+                                                 const pb::StopRequest* request,
+                                                 pb::Agent* response) {
   auto reply = DeferredReply<pb::Agent>::make(response);
-  if (accept_name(request->name(), *reply)) backends_.lifecycle.stop(request->name(), request->wait(), with_agent(reply));
+  if (accept_name(request->name(), *reply))
+    backends_.lifecycle.stop(request->name(), request->wait(), with_agent(reply));
   return reply.get();
 }
 
-grpc::ServerUnaryReactor* OperatorsService::Restart(grpc::CallbackServerContext*, const pb::RestartRequest* request, pb::Agent* response) {
+grpc::ServerUnaryReactor* OperatorsService::Restart(grpc::CallbackServerContext*,
+                                                    const pb::RestartRequest* request,
+                                                    pb::Agent* response) {
   auto reply = DeferredReply<pb::Agent>::make(response);
-  if (accept_name(request->name(), *reply)) backends_.lifecycle.restart(request->name(), request->wait(), with_agent(reply));
+  if (accept_name(request->name(), *reply))
+    backends_.lifecycle.restart(request->name(), request->wait(), with_agent(reply));
   return reply.get();
 }
 
-grpc::ServerUnaryReactor* OperatorsService::Remove(grpc::CallbackServerContext*, const pb::RemoveRequest* request,
+grpc::ServerUnaryReactor* OperatorsService::Remove(grpc::CallbackServerContext*,
+                                                   const pb::RemoveRequest* request,
                                                    pb::RemoveResponse* response) {
   auto reply = DeferredReply<pb::RemoveResponse>::make(response);
   if (accept_name(request->name(), *reply)) {
-    backends_.lifecycle.remove(request->name(), request->keep_data(), settling<RemovalReceipt>(reply, encode_receipt));
+    backends_.lifecycle.remove(request->name(), request->keep_data(),
+                               settling<RemovalReceipt>(reply, encode_receipt));
   }
   return reply.get();
 }
 
-grpc::ServerUnaryReactor* OperatorsService::GetNode(grpc::CallbackServerContext*, const pb::GetNodeRequest*, pb::Node* response) {
+grpc::ServerUnaryReactor* OperatorsService::GetNode(grpc::CallbackServerContext*,
+                                                    const pb::GetNodeRequest*, pb::Node* response) {
   auto reply = DeferredReply<pb::Node>::make(response);
   Lifecycle& lifecycle = backends_.lifecycle;
   lifecycle.node([&lifecycle, reply, version = version_](Result<NodeStatus> node) {
     if (!node) return reply->refuse(node.error());
     lifecycle.list(settling<std::vector<AgentView>>(
-        reply, [node = std::move(*node), version](const std::vector<AgentView>& agents) { return encode_node(node, agents, version); }));
+        reply, [node = std::move(*node), version](const std::vector<AgentView>& agents) {
+          return encode_node(node, agents, version);
+        }));
   });
   return reply.get();
 }
 
-grpc::ServerWriteReactor<pb::LogEntry>* OperatorsService::Logs(grpc::CallbackServerContext*, const pb::LogsRequest* request) {
+grpc::ServerWriteReactor<pb::LogEntry>* OperatorsService::Logs(grpc::CallbackServerContext*,
+                                                               const pb::LogsRequest* request) {
   return start_log_feed(*request, backends_, executor_.make_strand(), streams_.take()).get();
 }
 
-grpc::ServerWriteReactor<pb::Event>* OperatorsService::Events(grpc::CallbackServerContext*, const pb::EventsRequest* request) {
-  return start_event_feed(*request, backends_.events, executor_.make_strand(), streams_.take()).get();
+grpc::ServerWriteReactor<pb::Event>* OperatorsService::Events(grpc::CallbackServerContext*,
+                                                              const pb::EventsRequest* request) {
+  return start_event_feed(*request, backends_.events, executor_.make_strand(), streams_.take())
+      .get();
 }
 
-grpc::ServerReadReactor<pb::PutBundleRequest>* OperatorsService::PutBundle(grpc::CallbackServerContext* context,
-                                                                           pb::PutBundleResponse* response) {
-  return UploadStream::make(backends_.bundles, executor_.make_strand(), uploads_.take(), context, response).get();
+grpc::ServerReadReactor<pb::PutBundleRequest>* OperatorsService::PutBundle(
+    grpc::CallbackServerContext* context, pb::PutBundleResponse* response) {
+  return UploadStream::make(backends_.bundles, executor_.make_strand(), uploads_.take(), context,
+                            response)
+      .get();
 }
 
 }  // namespace flodea::control

@@ -1,5 +1,6 @@
-// flodea.operators.v1 over the lifecycle, the event log, the log store and the bundle store. Holds no state of its own but the number of
-// streams and uploads that run. gRPC's callback API: no method blocks; disks are touched on strands of `executor`.
+// flodea.operators.v1 over the lifecycle, the event log, the log store and the bundle store. Holds
+// no state of its own but the number of streams and uploads that run. gRPC's callback API: no
+// method blocks; disks are touched on strands of `executor`.
 #pragma once
 
 #include <atomic>
@@ -40,20 +41,34 @@ class OperatorsService final : public operators::v1::Operators::CallbackService 
   static constexpr int kMaxUploads = 4;
 
   // Everything outlives the service, and the service the server.
-  OperatorsService(OperatorsBackends backends, SerialExecutor& executor, SpecBounds bounds, std::string version);
+  OperatorsService(OperatorsBackends backends, SerialExecutor& executor, SpecBounds bounds,
+                   std::string version);
 
-  grpc::ServerUnaryReactor* Apply(grpc::CallbackServerContext*, const operators::v1::ApplyRequest*, operators::v1::ApplyResponse*) override;
-  grpc::ServerUnaryReactor* List(grpc::CallbackServerContext*, const operators::v1::ListRequest*, operators::v1::ListResponse*) override;
-  grpc::ServerUnaryReactor* Get(grpc::CallbackServerContext*, const operators::v1::GetRequest*, operators::v1::Agent*) override;
-  grpc::ServerUnaryReactor* Start(grpc::CallbackServerContext*, const operators::v1::StartRequest*, operators::v1::Agent*) override;
-  grpc::ServerUnaryReactor* Stop(grpc::CallbackServerContext*, const operators::v1::StopRequest*, operators::v1::Agent*) override;
-  grpc::ServerUnaryReactor* Restart(grpc::CallbackServerContext*, const operators::v1::RestartRequest*, operators::v1::Agent*) override;
-  grpc::ServerUnaryReactor* Remove(grpc::CallbackServerContext*, const operators::v1::RemoveRequest*, operators::v1::RemoveResponse*) override;
-  grpc::ServerUnaryReactor* GetNode(grpc::CallbackServerContext*, const operators::v1::GetNodeRequest*, operators::v1::Node*) override;
-  grpc::ServerWriteReactor<operators::v1::LogEntry>* Logs(grpc::CallbackServerContext*, const operators::v1::LogsRequest*) override;
-  grpc::ServerWriteReactor<operators::v1::Event>* Events(grpc::CallbackServerContext*, const operators::v1::EventsRequest*) override;
-  grpc::ServerReadReactor<operators::v1::PutBundleRequest>* PutBundle(grpc::CallbackServerContext*,
-                                                                      operators::v1::PutBundleResponse*) override;
+  grpc::ServerUnaryReactor* Apply(grpc::CallbackServerContext*, const operators::v1::ApplyRequest*,
+                                  operators::v1::ApplyResponse*) override;
+  grpc::ServerUnaryReactor* List(grpc::CallbackServerContext*, const operators::v1::ListRequest*,
+                                 operators::v1::ListResponse*) override;
+  grpc::ServerUnaryReactor* Get(grpc::CallbackServerContext*, const operators::v1::GetRequest*,
+                                operators::v1::Agent*) override;
+  grpc::ServerUnaryReactor* Start(grpc::CallbackServerContext*, const operators::v1::StartRequest*,
+                                  operators::v1::Agent*) override;
+  grpc::ServerUnaryReactor* Stop(grpc::CallbackServerContext*, const operators::v1::StopRequest*,
+                                 operators::v1::Agent*) override;
+  grpc::ServerUnaryReactor* Restart(grpc::CallbackServerContext*,
+                                    const operators::v1::RestartRequest*,
+                                    operators::v1::Agent*) override;
+  grpc::ServerUnaryReactor* Remove(grpc::CallbackServerContext*,
+                                   const operators::v1::RemoveRequest*,
+                                   operators::v1::RemoveResponse*) override;
+  grpc::ServerUnaryReactor* GetNode(grpc::CallbackServerContext*,
+                                    const operators::v1::GetNodeRequest*,
+                                    operators::v1::Node*) override;
+  grpc::ServerWriteReactor<operators::v1::LogEntry>* Logs(
+      grpc::CallbackServerContext*, const operators::v1::LogsRequest*) override;
+  grpc::ServerWriteReactor<operators::v1::Event>* Events(
+      grpc::CallbackServerContext*, const operators::v1::EventsRequest*) override;
+  grpc::ServerReadReactor<operators::v1::PutBundleRequest>* PutBundle(
+      grpc::CallbackServerContext*, operators::v1::PutBundleResponse*) override;
 
  private:
   OperatorsBackends backends_;

@@ -1,5 +1,5 @@
-// A server stream fed page by page from a store that may block. One write is in flight at a time and one page in memory: a client that
-// stops reading stops this stream and nothing else.
+// A server stream fed page by page from a store that may block. One write is in flight at a time
+// and one page in memory: a client that stops reading stops this stream and nothing else.
 #pragma once
 
 #include <grpcpp/support/server_callback.h>
@@ -16,17 +16,20 @@
 namespace flodea::control {
 
 template <class Message>
-class PageStream final : public grpc::ServerWriteReactor<Message>, public std::enable_shared_from_this<PageStream<Message>> {
+class PageStream final : public grpc::ServerWriteReactor<Message>,
+                         public std::enable_shared_from_this<PageStream<Message>> {
  public:
   // What comes next; an empty page: nothing for now. Called on the strand, may block.
   using NextPage = std::function<Result<std::vector<Message>>()>;
 
-  static std::shared_ptr<PageStream> make(std::shared_ptr<SerialExecutor::Strand> strand, bool follow) {
+  static std::shared_ptr<PageStream> make(std::shared_ptr<SerialExecutor::Strand> strand,
+                                          bool follow) {
     auto stream = std::make_shared<PageStream>(std::move(strand), follow);
     stream->self_ = stream;
     return stream;
   }
-  PageStream(std::shared_ptr<SerialExecutor::Strand> strand, bool follow) : strand_(std::move(strand)), follow_(follow) {}
+  PageStream(std::shared_ptr<SerialExecutor::Strand> strand, bool follow)
+      : strand_(std::move(strand)), follow_(follow) {}
 
   // From any thread, once. `cleanup` runs when the stream is over (at once if it is already).
   void begin(NextPage next, std::function<void()> cleanup) {
@@ -63,7 +66,8 @@ class PageStream final : public grpc::ServerWriteReactor<Message>, public std::e
   }
 
  private:
-  // With mutex_ held. A share goes along, so that the step finds the stream whatever has ended meanwhile.
+  // With mutex_ held. A share goes along, so that the step finds the stream whatever has ended
+  // meanwhile.
   void post_step() {
     idle_ = false;
     strand_->post([self = this->shared_from_this()] { self->step(); });
@@ -87,25 +91,28 @@ class PageStream final : public grpc::ServerWriteReactor<Message>, public std::e
     {
       std::lock_guard lock(mutex_);
       finished = !follow_ && !woken_;
-      if (woken_ && !over_) post_step();
-      else idle_ = true;
+      if (woken_ && !over_)
+        post_step();
+      else
+        idle_ = true;
     }
     if (finished) end(grpc::Status::OK);
   }
-  // With mutex_ held.
-  void write() {
-    grpc::WriteOptions options;
-    if (at_ + 1 < page_.size()) options.set_buffer_hint();
-    this->StartWrite(&page_[at_], options);
-  }
+  // With mutex_ held. No buffer hint: with it the first write, which carries the metadata, never
+  // completes (gRPC 1.51).
+  void write() { this->StartWrite(&page_[at_]); }
   void OnWriteDone(bool ok) override {
     if (!ok) return end(grpc::Status(grpc::StatusCode::CANCELLED, "the client is gone"));
     std::lock_guard lock(mutex_);
     if (over_) return;
-    if (++at_ < page_.size()) write();
-    else post_step();
+    if (++at_ < page_.size())
+      write();
+    else
+      post_step();
   }
-  void OnCancel() override { end(grpc::Status(grpc::StatusCode::CANCELLED, "cancelled by the client")); }
+  void OnCancel() override {
+    end(grpc::Status(grpc::StatusCode::CANCELLED, "cancelled by the client"));
+  }
   void OnDone() override {
     auto last = std::move(self_);
     std::function<void()> cleanup;

@@ -27,14 +27,16 @@ Result<std::vector<gid_t>> groups_of(int socket) {
 Result<Peer> peer_of(int socket) {
   ucred credentials{};
   socklen_t length = sizeof credentials;
-  if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0) return fail_errno("SO_PEERCRED");
+  if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0)
+    return fail_errno("SO_PEERCRED");
   Peer peer{.uid = credentials.uid, .gid = credentials.gid, .pid = credentials.pid};
   peer.groups = TRY(groups_of(socket));
   return peer;
 }
 
 bool may_operate(const Peer& peer, gid_t operators_group) {
-  return peer.uid == 0 || peer.gid == operators_group || std::ranges::find(peer.groups, operators_group) != peer.groups.end();
+  return peer.uid == 0 || peer.gid == operators_group ||
+         std::ranges::find(peer.groups, operators_group) != peer.groups.end();
 }
 
 }  // namespace flodea::control

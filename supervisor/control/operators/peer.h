@@ -18,7 +18,8 @@ struct Peer {
 
 // As they were at connect(2).
 Result<Peer> peer_of(int socket);
-// Root, and members of the operators' group by primary or supplementary gid. Nobody else, whatever the socket's mode.
+// Root, and members of the operators' group by primary or supplementary gid. Nobody else, whatever
+// the socket's mode.
 bool may_operate(const Peer& peer, gid_t operators_group);
 
 }  // namespace flodea::control

@@ -20,14 +20,20 @@ constexpr std::size_t kMaxArgs = 64, kMaxArg = 4096;
 constexpr std::size_t kMaxEnv = 64, kMaxEnvKey = 128, kMaxEnvValue = 4096;
 
 tl::unexpected<Error> refuse(std::string_view field, std::string message, std::string_view remedy) {
-  return tl::unexpected(fail(Code::kInvalidArgument, std::move(message)).value().with_field(field).with_remedy(remedy));
+  return tl::unexpected(fail(Code::kInvalidArgument, std::move(message))
+                            .value()
+                            .with_field(field)
+                            .with_remedy(remedy));
 }
 
-bool is_alnum(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
+bool is_alnum(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
 
 std::string quoted(std::string_view text) { return "\"" + std::string(text.substr(0, 80)) + "\""; }
 
-std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates, std::string otherwise) {
+std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates,
+                         std::string otherwise) {
   auto near = nearest(word, candidates, 1);
   return near.empty() ? std::move(otherwise) : "did you mean " + quoted(near.front()) + "?";
 }
@@ -39,32 +45,42 @@ struct Range {
   T low, high;
 };
 
-Result<std::uint64_t> bytes_field(std::string_view field, const std::string& text, std::uint64_t otherwise, Range<std::uint64_t> range) {
+Result<std::uint64_t> bytes_field(std::string_view field, const std::string& text,
+                                  std::uint64_t otherwise, Range<std::uint64_t> range) {
   if (text.empty()) return otherwise;
   auto value = parse_bytes(text);
   if (!value) return tl::unexpected(std::move(value).error().with_field(field));
   if (*value >= range.low && *value <= range.high) return *value;
-  return refuse(field, fmt::format("{} is not between {} and {}", text, format_bytes(range.low), format_bytes(range.high)),
-                *value < range.low ? "give it at least " + format_bytes(range.low) : "give it at most " + format_bytes(range.high));
+  return refuse(field,
+                fmt::format("{} is not between {} and {}", text, format_bytes(range.low),
+                            format_bytes(range.high)),
+                *value < range.low ? "give it at least " + format_bytes(range.low)
+                                   : "give it at most " + format_bytes(range.high));
 }
 
-Result<Nanos> duration_field(std::string_view field, const std::string& text, Nanos otherwise, Range<Nanos> range) {
+Result<Nanos> duration_field(std::string_view field, const std::string& text, Nanos otherwise,
+                             Range<Nanos> range) {
   if (text.empty()) return otherwise;
   auto value = parse_duration(text);
   if (!value) return tl::unexpected(std::move(value).error().with_field(field));
   if (*value >= range.low && *value <= range.high) return *value;
-  return refuse(field, fmt::format("{} is not between {} and {}", text, format_duration(range.low), format_duration(range.high)),
+  return refuse(field,
+                fmt::format("{} is not between {} and {}", text, format_duration(range.low),
+                            format_duration(range.high)),
                 "write a duration in that range");
 }
 
-Result<std::uint32_t> count_field(std::string_view field, std::uint32_t value, std::uint32_t otherwise, Range<std::uint32_t> range) {
+Result<std::uint32_t> count_field(std::string_view field, std::uint32_t value,
+                                  std::uint32_t otherwise, Range<std::uint32_t> range) {
   if (value == 0) return otherwise;
   if (value >= range.low && value <= range.high) return value;
-  return refuse(field, fmt::format("{} is not between {} and {}", value, range.low, range.high), "write a number in that range");
+  return refuse(field, fmt::format("{} is not between {} and {}", value, range.low, range.high),
+                "write a number in that range");
 }
 
 // Index of the word in `words`; an empty one is the first.
-Result<std::size_t> word_field(std::string_view field, const std::string& text, const std::vector<std::string>& words) {
+Result<std::size_t> word_field(std::string_view field, const std::string& text,
+                               const std::vector<std::string>& words) {
   if (text.empty()) return 0u;
   auto it = std::ranges::find(words, text);
   if (it != words.end()) return static_cast<std::size_t>(it - words.begin());
@@ -75,23 +91,28 @@ Result<std::size_t> word_field(std::string_view field, const std::string& text, 
 // --- Metadata
 
 bool is_label_text(std::string_view text, bool slash) {
-  return std::ranges::all_of(text, [&](char c) { return is_alnum(c) || c == '-' || c == '_' || c == '.' || (slash && c == '/'); });
+  return std::ranges::all_of(text, [&](char c) {
+    return is_alnum(c) || c == '-' || c == '_' || c == '.' || (slash && c == '/');
+  });
 }
 
 Status check_label(const std::string& key, const std::string& value) {
   std::string field = "metadata.labels." + key;
   if (key.empty() || key.size() > kMaxLabel || !is_label_text(key, true)) {
-    return refuse("metadata.labels", "label key " + quoted(key) + " is not one", "use 1 to 63 of A-Z a-z 0-9 '-' '_' '.' '/'");
+    return refuse("metadata.labels", "label key " + quoted(key) + " is not one",
+                  "use 1 to 63 of A-Z a-z 0-9 '-' '_' '.' '/'");
   }
   if (value.size() > kMaxLabel || !is_label_text(value, false)) {
-    return refuse(field, "label value " + quoted(value) + " is not one", "use up to 63 of A-Z a-z 0-9 '-' '_' '.'");
+    return refuse(field, "label value " + quoted(value) + " is not one",
+                  "use up to 63 of A-Z a-z 0-9 '-' '_' '.'");
   }
   return {};
 }
 
 Result<std::map<std::string, std::string>> decode_labels(const pb::Metadata& wire) {
   if (static_cast<std::size_t>(wire.labels_size()) > kMaxLabels) {
-    return refuse("metadata.labels", fmt::format("{} labels are too many", wire.labels_size()), fmt::format("keep to {}", kMaxLabels));
+    return refuse("metadata.labels", fmt::format("{} labels are too many", wire.labels_size()),
+                  fmt::format("keep to {}", kMaxLabels));
   }
   std::map<std::string, std::string> labels(wire.labels().begin(), wire.labels().end());
   for (const auto& [key, value] : labels) TRY(check_label(key, value));
@@ -100,13 +121,20 @@ Result<std::map<std::string, std::string>> decode_labels(const pb::Metadata& wir
 
 Status check_header(const pb::AgentManifest& wire) {
   if (wire.api_version() != "flodea/v1") {
-    return refuse("apiVersion", wire.api_version().empty() ? "apiVersion is missing" : "apiVersion " + quoted(wire.api_version()) + " is not known here",
+    return refuse("apiVersion",
+                  wire.api_version().empty()
+                      ? "apiVersion is missing"
+                      : "apiVersion " + quoted(wire.api_version()) + " is not known here",
                   "write apiVersion: flodea/v1");
   }
   if (wire.kind() != "Agent") {
-    return refuse("kind", wire.kind().empty() ? "kind is missing" : "kind " + quoted(wire.kind()) + " is not known here", "write kind: Agent");
+    return refuse("kind",
+                  wire.kind().empty() ? "kind is missing"
+                                      : "kind " + quoted(wire.kind()) + " is not known here",
+                  "write kind: Agent");
   }
-  if (wire.metadata().name().empty()) return refuse("metadata.name", "the agent has no name", "write metadata: {name: …}");
+  if (wire.metadata().name().empty())
+    return refuse("metadata.name", "the agent has no name", "write metadata: {name: …}");
   auto named = check_agent_name(wire.metadata().name());
   if (!named) return tl::unexpected(std::move(named).error().with_field("metadata.name"));
   return {};
@@ -118,9 +146,12 @@ Result<std::string> decode_type(const pb::Runtime& wire, const SpecBounds& bound
   std::vector<std::string> known;
   for (const auto& [type, memory] : bounds.min_memory) known.push_back(type);
   std::string have = fmt::format("this supervisor has: {}", fmt::join(known, ", "));
-  if (wire.type().empty()) return refuse("spec.runtime.type", "the agent has no runtime", "write spec: {runtime: {type: …}}; " + have);
+  if (wire.type().empty())
+    return refuse("spec.runtime.type", "the agent has no runtime",
+                  "write spec: {runtime: {type: …}}; " + have);
   if (bounds.min_memory.contains(wire.type())) return wire.type();
-  return refuse("spec.runtime.type", "no runtime " + quoted(wire.type()) + " here", did_you_mean(wire.type(), known, have));
+  return refuse("spec.runtime.type", "no runtime " + quoted(wire.type()) + " here",
+                did_you_mean(wire.type(), known, have));
 }
 
 // "./a//b.py" → "a/b.py". What it must not be is left as it is, for the check to name.
@@ -140,45 +171,58 @@ std::string normal_path(std::string_view text) {
 
 Result<std::string> decode_entrypoint(const std::string& text) {
   constexpr std::string_view kField = "spec.runtime.entrypoint";
-  constexpr std::string_view kRemedy = "name a file of the bundle, relative to its top, as in main.py";
+  constexpr std::string_view kRemedy =
+      "name a file of the bundle, relative to its top, as in main.py";
   if (text.empty()) return refuse(kField, "the agent has no entry point", kRemedy);
   std::string path = normal_path(text);
   auto good = check_bundle_path(path, {});
-  if (!good) return refuse(kField, "entry point " + quoted(text) + " is no file of a bundle", kRemedy);
+  if (!good)
+    return refuse(kField, "entry point " + quoted(text) + " is no file of a bundle", kRemedy);
   return path;
 }
 
 Result<std::vector<std::string>> decode_args(const pb::Runtime& wire) {
   if (static_cast<std::size_t>(wire.args_size()) > kMaxArgs) {
-    return refuse("spec.runtime.args", fmt::format("{} arguments are too many", wire.args_size()), fmt::format("keep to {}", kMaxArgs));
+    return refuse("spec.runtime.args", fmt::format("{} arguments are too many", wire.args_size()),
+                  fmt::format("keep to {}", kMaxArgs));
   }
   for (int i = 0; i < wire.args_size(); ++i) {
     std::string field = fmt::format("spec.runtime.args[{}]", i);
-    if (wire.args(i).size() > kMaxArg) return refuse(field, "the argument is longer than 4Ki", "pass a file of the bundle instead");
-    if (wire.args(i).find('\0') != std::string::npos) return refuse(field, "the argument holds a NUL", "remove it");
+    if (wire.args(i).size() > kMaxArg)
+      return refuse(field, "the argument is longer than 4Ki", "pass a file of the bundle instead");
+    if (wire.args(i).find('\0') != std::string::npos)
+      return refuse(field, "the argument holds a NUL", "remove it");
   }
   return std::vector<std::string>(wire.args().begin(), wire.args().end());
 }
 
 bool is_env_key(std::string_view key) {
   bool starts = !key.empty() && (key[0] < '0' || key[0] > '9');
-  return starts && key.size() <= kMaxEnvKey && std::ranges::all_of(key, [](char c) { return is_alnum(c) || c == '_'; });
+  return starts && key.size() <= kMaxEnvKey &&
+         std::ranges::all_of(key, [](char c) { return is_alnum(c) || c == '_'; });
 }
 
 Status check_env(const std::string& key, const std::string& value) {
   if (!is_env_key(key)) {
-    return refuse("spec.runtime.env", quoted(key) + " is no name of a variable", "use A-Z a-z 0-9 '_', not a digit first, at most 128");
+    return refuse("spec.runtime.env", quoted(key) + " is no name of a variable",
+                  "use A-Z a-z 0-9 '_', not a digit first, at most 128");
   }
   std::string field = "spec.runtime.env." + key;
-  if (key.starts_with("FLODEA_")) return refuse(field, key + " is one of Flodea's own names", "use a name that does not start with FLODEA_");
-  if (value.size() > kMaxEnvValue) return refuse(field, "the value of " + key + " is longer than 4Ki", "put it in a file of the bundle");
-  if (value.find('\0') != std::string::npos) return refuse(field, "the value of " + key + " holds a NUL", "remove it");
+  if (key.starts_with("FLODEA_"))
+    return refuse(field, key + " is one of Flodea's own names",
+                  "use a name that does not start with FLODEA_");
+  if (value.size() > kMaxEnvValue)
+    return refuse(field, "the value of " + key + " is longer than 4Ki",
+                  "put it in a file of the bundle");
+  if (value.find('\0') != std::string::npos)
+    return refuse(field, "the value of " + key + " holds a NUL", "remove it");
   return {};
 }
 
 Result<std::map<std::string, std::string>> decode_env(const pb::Runtime& wire) {
   if (static_cast<std::size_t>(wire.env_size()) > kMaxEnv) {
-    return refuse("spec.runtime.env", fmt::format("{} variables are too many", wire.env_size()), fmt::format("keep to {}", kMaxEnv));
+    return refuse("spec.runtime.env", fmt::format("{} variables are too many", wire.env_size()),
+                  fmt::format("keep to {}", kMaxEnv));
   }
   std::map<std::string, std::string> env(wire.env().begin(), wire.env().end());
   for (const auto& [key, value] : env) TRY(check_env(key, value));
@@ -198,9 +242,12 @@ Result<RuntimeSpec> decode_runtime(const pb::Runtime& wire, const SpecBounds& bo
 
 Result<BundleDigest> decode_bundle(const std::string& text) {
   constexpr std::string_view kField = "spec.bundle";
-  if (text.empty()) return refuse(kField, "the agent has no bundle", "name the directory of its code");
+  if (text.empty())
+    return refuse(kField, "the agent has no bundle", "name the directory of its code");
   auto digest = BundleDigest::parse(text);
-  if (!digest) return refuse(kField, quoted(text) + " is no digest of a bundle", "send the directory with PutBundle, as `flodea apply` does");
+  if (!digest)
+    return refuse(kField, quoted(text) + " is no digest of a bundle",
+                  "send the directory with PutBundle, as `flodea apply` does");
   return digest;
 }
 
@@ -210,29 +257,38 @@ Result<std::uint32_t> decode_cpu(const std::string& text, const SpecBounds& boun
   if (text.empty()) return std::min(Resources{}.cpu_millis, bounds.host_cpu_millis);
   auto millis = parse_cpu_millis(text);
   if (!millis) return tl::unexpected(std::move(millis).error().with_field(kField));
-  if (*millis < 10) return refuse(kField, text + " of a core is too little", "give it at least 0.01");
+  if (*millis < 10)
+    return refuse(kField, text + " of a core is too little", "give it at least 0.01");
   if (*millis <= bounds.host_cpu_millis) return *millis;
   std::string host = fmt::format("{:g}", bounds.host_cpu_millis / 1000.0);
-  return tl::unexpected(fail(Code::kFailedPrecondition, fmt::format("cpu {} is more than this host's {} cores", text, host))
+  return tl::unexpected(fail(Code::kFailedPrecondition,
+                             fmt::format("cpu {} is more than this host's {} cores", text, host))
                             .value()
                             .with_field(kField)
                             .with_remedy("give it at most " + host));
 }
 
-Result<Resources> decode_resources(const pb::Resources& wire, std::uint64_t min_memory, const SpecBounds& bounds) {
+Result<Resources> decode_resources(const pb::Resources& wire, std::uint64_t min_memory,
+                                   const SpecBounds& bounds) {
   constexpr std::uint64_t kTiB = 1ull << 40;
   Resources r;
-  r.memory_bytes = TRY(bytes_field("spec.resources.memory", wire.memory(), std::max(r.memory_bytes, min_memory), {min_memory, 64 * kTiB}));
+  r.memory_bytes = TRY(bytes_field("spec.resources.memory", wire.memory(),
+                                   std::max(r.memory_bytes, min_memory), {min_memory, 64 * kTiB}));
   r.cpu_millis = TRY(decode_cpu(wire.cpu(), bounds));
   r.pids = TRY(count_field("spec.resources.pids", wire.pids(), r.pids, {1, 32'768}));
-  r.disk_bytes = TRY(bytes_field("spec.resources.disk", wire.disk(), r.disk_bytes, {16 * kMiB, 64 * kTiB}));
-  r.open_files = TRY(count_field("spec.resources.open_files", wire.open_files(), r.open_files, {16, 16'384}));
-  r.calls_per_second = TRY(count_field("spec.resources.calls_per_second", wire.calls_per_second(), r.calls_per_second, {1, 1'000'000}));
-  r.log_bytes_per_second = TRY(bytes_field("spec.resources.log_rate", wire.log_rate(), r.log_bytes_per_second, {1024, 1024 * kMiB}));
+  r.disk_bytes =
+      TRY(bytes_field("spec.resources.disk", wire.disk(), r.disk_bytes, {16 * kMiB, 64 * kTiB}));
+  r.open_files =
+      TRY(count_field("spec.resources.open_files", wire.open_files(), r.open_files, {16, 16'384}));
+  r.calls_per_second = TRY(count_field("spec.resources.calls_per_second", wire.calls_per_second(),
+                                       r.calls_per_second, {1, 1'000'000}));
+  r.log_bytes_per_second = TRY(bytes_field("spec.resources.log_rate", wire.log_rate(),
+                                           r.log_bytes_per_second, {1024, 1024 * kMiB}));
   return r;
 }
 
-constexpr RestartPolicy kPolicies[] = {RestartPolicy::kOnFailure, RestartPolicy::kAlways, RestartPolicy::kNever};
+constexpr RestartPolicy kPolicies[] = {RestartPolicy::kOnFailure, RestartPolicy::kAlways,
+                                       RestartPolicy::kNever};
 const std::vector<std::string> kPolicyNames{"on-failure", "always", "never"};  // the default first
 const std::vector<std::string> kWhenFull{"block", "drop"};
 const std::vector<std::string> kSignals{"exec", "self"};
@@ -242,17 +298,23 @@ Result<Restart> decode_restart(const pb::Restart& wire) {
   r.policy = kPolicies[TRY(word_field("spec.restart.policy", wire.policy(), kPolicyNames))];
   if (wire.has_max_retries()) r.max_retries = wire.max_retries();
   const pb::Backoff& backoff = wire.backoff();
-  r.initial = TRY(duration_field("spec.restart.backoff.initial", backoff.initial(), r.initial, {1ms, 1h}));
-  r.max = TRY(duration_field("spec.restart.backoff.max", backoff.max(), std::max(r.max, r.initial), {1ms, 24h}));
-  r.reset_after = TRY(duration_field("spec.restart.backoff.reset_after", backoff.reset_after(), r.reset_after, {0ns, 24h * 366}));
+  r.initial =
+      TRY(duration_field("spec.restart.backoff.initial", backoff.initial(), r.initial, {1ms, 1h}));
+  r.max = TRY(duration_field("spec.restart.backoff.max", backoff.max(), std::max(r.max, r.initial),
+                             {1ms, 24h}));
+  r.reset_after = TRY(duration_field("spec.restart.backoff.reset_after", backoff.reset_after(),
+                                     r.reset_after, {0ns, 24h * 366}));
   if (r.max >= r.initial) return r;
-  return refuse("spec.restart.backoff.max", fmt::format("{} is less than initial, {}", backoff.max(), format_duration(r.initial)),
-                "raise max, or lower initial");
+  return refuse(
+      "spec.restart.backoff.max",
+      fmt::format("{} is less than initial, {}", backoff.max(), format_duration(r.initial)),
+      "raise max, or lower initial");
 }
 
 Result<LogPolicy> decode_logs(const pb::Logs& wire) {
   LogPolicy logs;
-  logs.keep_bytes = TRY(bytes_field("spec.logs.keep", wire.keep(), logs.keep_bytes, {kMiB, 1024 * kMiB}));
+  logs.keep_bytes =
+      TRY(bytes_field("spec.logs.keep", wire.keep(), logs.keep_bytes, {kMiB, 1024 * kMiB}));
   logs.drop_when_full = TRY(word_field("spec.logs.when_full", wire.when_full(), kWhenFull)) == 1;
   return logs;
 }
@@ -260,7 +322,8 @@ Result<LogPolicy> decode_logs(const pb::Logs& wire) {
 Result<Readiness> decode_readiness(const pb::Readiness& wire) {
   Readiness readiness;
   readiness.self = TRY(word_field("spec.readiness.signal", wire.signal(), kSignals)) == 1;
-  readiness.timeout = TRY(duration_field("spec.readiness.timeout", wire.timeout(), readiness.timeout, {1ms, 1h}));
+  readiness.timeout =
+      TRY(duration_field("spec.readiness.timeout", wire.timeout(), readiness.timeout, {1ms, 1h}));
   return readiness;
 }
 
@@ -268,9 +331,11 @@ Result<AgentSpec> decode_spec(const pb::AgentSpec& wire, const SpecBounds& bound
   AgentSpec spec;
   spec.runtime = TRY(decode_runtime(wire.runtime(), bounds));
   spec.bundle = TRY(decode_bundle(wire.bundle()));
-  spec.resources = TRY(decode_resources(wire.resources(), bounds.min_memory.at(spec.runtime.type), bounds));
+  spec.resources =
+      TRY(decode_resources(wire.resources(), bounds.min_memory.at(spec.runtime.type), bounds));
   spec.restart = TRY(decode_restart(wire.restart()));
-  spec.stop_timeout = TRY(duration_field("spec.stop_timeout", wire.stop_timeout(), spec.stop_timeout, {0ns, 10min}));
+  spec.stop_timeout = TRY(
+      duration_field("spec.stop_timeout", wire.stop_timeout(), spec.stop_timeout, {0ns, 10min}));
   spec.logs = TRY(decode_logs(wire.logs()));
   spec.readiness = TRY(decode_readiness(wire.readiness()));
   return spec;

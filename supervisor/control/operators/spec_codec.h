@@ -1,6 +1,7 @@
-// Manifests between the wire and the domain. Decoding fills in the documented defaults and checks every bound of spec.proto; each refusal
-// is INVALID_ARGUMENT with the field's path and what to write instead (FAILED_PRECONDITION where it is this host that cannot hold it).
-// Pure: no I/O, no gRPC.
+// Manifests between the wire and the domain. Decoding fills in the documented defaults and checks
+// every bound of spec.proto; each refusal is INVALID_ARGUMENT with the field's path and what to
+// write instead (FAILED_PRECONDITION where it is this host that cannot hold it). Pure: no I/O, no
+// gRPC.
 #pragma once
 
 #include <cstdint>
@@ -16,11 +17,14 @@ namespace flodea::control {
 // What this host and this build offer.
 struct SpecBounds {
   std::uint32_t host_cpu_millis = 1'024'000;
-  std::map<std::string, std::uint64_t> min_memory{{"python", 24 * kMiB}};  // by runtime type; the runtimes there are
+  std::map<std::string, std::uint64_t> min_memory{
+      {"python", 24 * kMiB}};  // by runtime type; the runtimes there are
 };
 
-Result<AgentManifest> decode_manifest(const operators::v1::AgentManifest& wire, const SpecBounds& bounds = {});
-// Canonical: every field set, quantities as format_bytes and format_duration write them. decode(encode(m)) == m.
+Result<AgentManifest> decode_manifest(const operators::v1::AgentManifest& wire,
+                                      const SpecBounds& bounds = {});
+// Canonical: every field set, quantities as format_bytes and format_duration write them.
+// decode(encode(m)) == m.
 operators::v1::AgentManifest encode_manifest(const AgentManifest& manifest);
 operators::v1::AgentSpec encode_spec(const AgentSpec& spec);
 

@@ -1,8 +1,9 @@
 #include "supervisor/control/operators/spec_codec.h"
 
+#include <functional>
+
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
-#include <functional>
 
 namespace flodea::control {
 namespace {
@@ -80,12 +81,24 @@ TEST_CASE("what is encoded decodes to itself") {
   AgentManifest m;
   m.name = "a-1";
   m.labels = {{"team/x", "treasury"}, {"empty", ""}};
-  m.spec.runtime = {.type = "python", .entrypoint = "src/app.py", .args = {"--x", "", "ü"}, .env = {{"A_1", "v w"}, {"B", ""}}};
+  m.spec.runtime = {.type = "python",
+                    .entrypoint = "src/app.py",
+                    .args = {"--x", "", "ü"},
+                    .env = {{"A_1", "v w"}, {"B", ""}}};
   m.spec.bundle = *BundleDigest::parse(kDigest);
-  m.spec.resources = {.memory_bytes = 100'000'001, .cpu_millis = GENERATE(10u, 250u, 500u, 1000u, 1234u), .pids = 1,
-                      .disk_bytes = 16 * kMiB, .open_files = 16, .calls_per_second = 1, .log_bytes_per_second = 4097};
-  m.spec.restart = {.policy = GENERATE(RestartPolicy::kAlways, RestartPolicy::kOnFailure, RestartPolicy::kNever),
-                    .max_retries = GENERATE(0u, Restart::kNoEnd), .initial = 1234567ns, .max = 61s, .reset_after = 1h + 1ns};
+  m.spec.resources = {.memory_bytes = 100'000'001,
+                      .cpu_millis = GENERATE(10u, 250u, 500u, 1000u, 1234u),
+                      .pids = 1,
+                      .disk_bytes = 16 * kMiB,
+                      .open_files = 16,
+                      .calls_per_second = 1,
+                      .log_bytes_per_second = 4097};
+  m.spec.restart = {
+      .policy = GENERATE(RestartPolicy::kAlways, RestartPolicy::kOnFailure, RestartPolicy::kNever),
+      .max_retries = GENERATE(0u, Restart::kNoEnd),
+      .initial = 1234567ns,
+      .max = 61s,
+      .reset_after = 1h + 1ns};
   m.spec.stop_timeout = GENERATE(0ns, 90s, 12345ms);
   m.spec.logs = {.keep_bytes = kMiB, .drop_when_full = true};
   m.spec.readiness = {.self = true, .timeout = 1ms};
@@ -103,18 +116,26 @@ TEST_CASE("an entry point is taken in normal form") {
 TEST_CASE("a bad header or name is refused with its field") {
   const std::vector<Refusal> cases{
       {"no version", [](auto& m) { m.clear_api_version(); }, "apiVersion", "flodea/v1"},
-      {"another version", [](auto& m) { m.set_api_version("flodea/v2"); }, "apiVersion", "flodea/v1"},
+      {"another version", [](auto& m) { m.set_api_version("flodea/v2"); }, "apiVersion",
+       "flodea/v1"},
       {"another kind", [](auto& m) { m.set_kind("Pod"); }, "kind", "Agent"},
       {"no name", [](auto& m) { m.mutable_metadata()->clear_name(); }, "metadata.name", "no name"},
-      {"name with /", [](auto& m) { m.mutable_metadata()->set_name("a/b"); }, "metadata.name", "a/b"},
-      {"name with ..", [](auto& m) { m.mutable_metadata()->set_name(".."); }, "metadata.name", "DNS label"},
-      {"upper-case name", [](auto& m) { m.mutable_metadata()->set_name("Ledger"); }, "metadata.name", "a-z"},
-      {"long name", [](auto& m) { m.mutable_metadata()->set_name(std::string(64, 'a')); }, "metadata.name", "63"},
-      {"label key", [](auto& m) { (*m.mutable_metadata()->mutable_labels())["a b"] = "x"; }, "metadata.labels", "a b"},
-      {"label value", [](auto& m) { (*m.mutable_metadata()->mutable_labels())["a"] = "x/y"; }, "metadata.labels.a", "x/y"},
+      {"name with /", [](auto& m) { m.mutable_metadata()->set_name("a/b"); }, "metadata.name",
+       "a/b"},
+      {"name with ..", [](auto& m) { m.mutable_metadata()->set_name(".."); }, "metadata.name",
+       "DNS label"},
+      {"upper-case name", [](auto& m) { m.mutable_metadata()->set_name("Ledger"); },
+       "metadata.name", "a-z"},
+      {"long name", [](auto& m) { m.mutable_metadata()->set_name(std::string(64, 'a')); },
+       "metadata.name", "63"},
+      {"label key", [](auto& m) { (*m.mutable_metadata()->mutable_labels())["a b"] = "x"; },
+       "metadata.labels", "a b"},
+      {"label value", [](auto& m) { (*m.mutable_metadata()->mutable_labels())["a"] = "x/y"; },
+       "metadata.labels.a", "x/y"},
       {"33 labels",
        [](auto& m) {
-         for (int i = 0; i < 33; ++i) (*m.mutable_metadata()->mutable_labels())["k" + std::to_string(i)] = "v";
+         for (int i = 0; i < 33; ++i)
+           (*m.mutable_metadata()->mutable_labels())["k" + std::to_string(i)] = "v";
        },
        "metadata.labels", "32"},
   };
@@ -127,22 +148,32 @@ TEST_CASE("a bad runtime is refused with its field") {
   };
   const std::vector<Refusal> cases{
       {"no type", runtime([](auto& r) { r.clear_type(); }), "spec.runtime.type", "python"},
-      {"misspelt type", runtime([](auto& r) { r.set_type("pyhton"); }), "spec.runtime.type", "did you mean \"python\""},
-      {"no entry point", runtime([](auto& r) { r.clear_entrypoint(); }), "spec.runtime.entrypoint", "main.py"},
-      {"absolute entry point", runtime([](auto& r) { r.set_entrypoint("/etc/passwd"); }), "spec.runtime.entrypoint", "relative"},
-      {"entry point with ..", runtime([](auto& r) { r.set_entrypoint("a/../../b"); }), "spec.runtime.entrypoint", "relative"},
-      {"entry point .", runtime([](auto& r) { r.set_entrypoint("./"); }), "spec.runtime.entrypoint", "relative"},
-      {"65 args",
-       runtime([](auto& r) {
+      {"misspelt type", runtime([](auto& r) { r.set_type("pyhton"); }), "spec.runtime.type",
+       "did you mean \"python\""},
+      {"no entry point", runtime([](auto& r) { r.clear_entrypoint(); }), "spec.runtime.entrypoint",
+       "main.py"},
+      {"absolute entry point", runtime([](auto& r) { r.set_entrypoint("/etc/passwd"); }),
+       "spec.runtime.entrypoint", "relative"},
+      {"entry point with ..", runtime([](auto& r) { r.set_entrypoint("a/../../b"); }),
+       "spec.runtime.entrypoint", "relative"},
+      {"entry point .", runtime([](auto& r) { r.set_entrypoint("./"); }), "spec.runtime.entrypoint",
+       "relative"},
+      {"65 args", runtime([](auto& r) {
          for (int i = 0; i < 65; ++i) r.add_args("x");
        }),
        "spec.runtime.args", "64"},
-      {"long arg", runtime([](auto& r) { r.add_args("x"), r.add_args(std::string(4097, 'x')); }), "spec.runtime.args[1]", "4Ki"},
-      {"NUL in arg", runtime([](auto& r) { r.add_args(std::string("a\0b", 3)); }), "spec.runtime.args[0]", "NUL"},
-      {"env key", runtime([](auto& r) { (*r.mutable_env())["1A"] = "x"; }), "spec.runtime.env", "1A"},
-      {"env key with =", runtime([](auto& r) { (*r.mutable_env())["A=B"] = "x"; }), "spec.runtime.env", "A=B"},
-      {"our env", runtime([](auto& r) { (*r.mutable_env())["FLODEA_FD"] = "9"; }), "spec.runtime.env.FLODEA_FD", "FLODEA_"},
-      {"NUL in env", runtime([](auto& r) { (*r.mutable_env())["A"] = std::string("\0", 1); }), "spec.runtime.env.A", "NUL"},
+      {"long arg", runtime([](auto& r) { r.add_args("x"), r.add_args(std::string(4097, 'x')); }),
+       "spec.runtime.args[1]", "4Ki"},
+      {"NUL in arg", runtime([](auto& r) { r.add_args(std::string("a\0b", 3)); }),
+       "spec.runtime.args[0]", "NUL"},
+      {"env key", runtime([](auto& r) { (*r.mutable_env())["1A"] = "x"; }), "spec.runtime.env",
+       "1A"},
+      {"env key with =", runtime([](auto& r) { (*r.mutable_env())["A=B"] = "x"; }),
+       "spec.runtime.env", "A=B"},
+      {"our env", runtime([](auto& r) { (*r.mutable_env())["FLODEA_FD"] = "9"; }),
+       "spec.runtime.env.FLODEA_FD", "FLODEA_"},
+      {"NUL in env", runtime([](auto& r) { (*r.mutable_env())["A"] = std::string("\0", 1); }),
+       "spec.runtime.env.A", "NUL"},
   };
   for (const Refusal& c : cases) expect_refusal(c);
 }
@@ -152,32 +183,46 @@ TEST_CASE("a bad quantity is refused with its field and the right form") {
     return on_spec([edit](pb::AgentSpec& s) { edit(*s.mutable_resources()); });
   };
   const std::vector<Refusal> cases{
-      {"bad unit", resources([](auto& r) { r.set_memory("64Mb"); }), "spec.resources.memory", "64Mi"},
-      {"negative", resources([](auto& r) { r.set_memory("-1Mi"); }), "spec.resources.memory", "64Mi"},
-      {"under the runtime's minimum", resources([](auto& r) { r.set_memory("23Mi"); }), "spec.resources.memory", "24Mi"},
-      {"overflow", resources([](auto& r) { r.set_memory("99999999999Ti"); }), "spec.resources.memory", "bytes"},
+      {"bad unit", resources([](auto& r) { r.set_memory("64Mb"); }), "spec.resources.memory",
+       "64Mi"},
+      {"negative", resources([](auto& r) { r.set_memory("-1Mi"); }), "spec.resources.memory",
+       "64Mi"},
+      {"under the runtime's minimum", resources([](auto& r) { r.set_memory("23Mi"); }),
+       "spec.resources.memory", "24Mi"},
+      {"overflow", resources([](auto& r) { r.set_memory("99999999999Ti"); }),
+       "spec.resources.memory", "bytes"},
       {"cpu text", resources([](auto& r) { r.set_cpu("half"); }), "spec.resources.cpu", "0.5"},
       {"cpu too little", resources([](auto& r) { r.set_cpu("5m"); }), "spec.resources.cpu", "0.01"},
       {"pids", resources([](auto& r) { r.set_pids(40000); }), "spec.resources.pids", "32768"},
       {"small disk", resources([](auto& r) { r.set_disk("15Mi"); }), "spec.resources.disk", "16Mi"},
-      {"open files", resources([](auto& r) { r.set_open_files(15); }), "spec.resources.open_files", "16"},
-      {"log rate", resources([](auto& r) { r.set_log_rate("fast"); }), "spec.resources.log_rate", "64Mi"},
-      {"bare seconds", on_spec([](auto& s) { s.set_stop_timeout("5"); }), "spec.stop_timeout", "5s"},
+      {"open files", resources([](auto& r) { r.set_open_files(15); }), "spec.resources.open_files",
+       "16"},
+      {"log rate", resources([](auto& r) { r.set_log_rate("fast"); }), "spec.resources.log_rate",
+       "64Mi"},
+      {"bare seconds", on_spec([](auto& s) { s.set_stop_timeout("5"); }), "spec.stop_timeout",
+       "5s"},
       {"too long", on_spec([](auto& s) { s.set_stop_timeout("11m"); }), "spec.stop_timeout", "10m"},
-      {"policy", on_spec([](auto& s) { s.mutable_restart()->set_policy("onfailure"); }), "spec.restart.policy", "did you mean \"on-failure\""},
-      {"backoff", on_spec([](auto& s) { s.mutable_restart()->mutable_backoff()->set_initial("1"); }), "spec.restart.backoff.initial", "200ms"},
-      {"max below initial",
-       on_spec([](auto& s) {
+      {"policy", on_spec([](auto& s) { s.mutable_restart()->set_policy("onfailure"); }),
+       "spec.restart.policy", "did you mean \"on-failure\""},
+      {"backoff",
+       on_spec([](auto& s) { s.mutable_restart()->mutable_backoff()->set_initial("1"); }),
+       "spec.restart.backoff.initial", "200ms"},
+      {"max below initial", on_spec([](auto& s) {
          s.mutable_restart()->mutable_backoff()->set_initial("2s");
          s.mutable_restart()->mutable_backoff()->set_max("1s");
        }),
        "spec.restart.backoff.max", "raise max"},
-      {"log keep", on_spec([](auto& s) { s.mutable_logs()->set_keep("2Gi"); }), "spec.logs.keep", "1Gi"},
-      {"when full", on_spec([](auto& s) { s.mutable_logs()->set_when_full("x"); }), "spec.logs.when_full", "block, drop"},
-      {"signal", on_spec([](auto& s) { s.mutable_readiness()->set_signal("selv"); }), "spec.readiness.signal", "\"self\""},
+      {"log keep", on_spec([](auto& s) { s.mutable_logs()->set_keep("2Gi"); }), "spec.logs.keep",
+       "1Gi"},
+      {"when full", on_spec([](auto& s) { s.mutable_logs()->set_when_full("x"); }),
+       "spec.logs.when_full", "block, drop"},
+      {"signal", on_spec([](auto& s) { s.mutable_readiness()->set_signal("selv"); }),
+       "spec.readiness.signal", "\"self\""},
       {"no bundle", on_spec([](auto& s) { s.clear_bundle(); }), "spec.bundle", "no bundle"},
-      {"bundle is a path", on_spec([](auto& s) { s.set_bundle("./ledger"); }), "spec.bundle", "PutBundle"},
-      {"bundle climbs", on_spec([](auto& s) { s.set_bundle("sha256:../../etc"); }), "spec.bundle", "PutBundle"},
+      {"bundle is a path", on_spec([](auto& s) { s.set_bundle("./ledger"); }), "spec.bundle",
+       "PutBundle"},
+      {"bundle climbs", on_spec([](auto& s) { s.set_bundle("sha256:../../etc"); }), "spec.bundle",
+       "PutBundle"},
   };
   for (const Refusal& c : cases) expect_refusal(c);
 }

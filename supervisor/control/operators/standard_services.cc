@@ -1,12 +1,13 @@
 #include "supervisor/control/operators/standard_services.h"
 
 #include <google/protobuf/descriptor.h>
-#include <google/protobuf/descriptor.pb.h>
 
 #include <algorithm>
 #include <atomic>
 #include <set>
 #include <utility>
+
+#include <google/protobuf/descriptor.pb.h>
 
 namespace flodea::control {
 namespace {
@@ -38,7 +39,8 @@ class Watcher final : public grpc::ServerWriteReactor<health::HealthCheckRespons
   std::shared_ptr<Watcher> self_;
 };
 
-void add_file(const FileDescriptor* file, std::set<std::string>& seen, reflection::FileDescriptorResponse& out) {
+void add_file(const FileDescriptor* file, std::set<std::string>& seen,
+              reflection::FileDescriptorResponse& out) {
   if (!seen.insert(file->name()).second) return;
   google::protobuf::FileDescriptorProto proto;
   file->CopyTo(&proto);
@@ -59,42 +61,53 @@ void answer_file(const FileDescriptor* file, reflection::ServerReflectionRespons
 const FileDescriptor* file_of_extension(const reflection::ExtensionRequest& wanted) {
   const DescriptorPool* pool = DescriptorPool::generated_pool();
   const Descriptor* type = pool->FindMessageTypeByName(wanted.containing_type());
-  const auto* extension = type == nullptr ? nullptr : pool->FindExtensionByNumber(type, wanted.extension_number());
+  const auto* extension =
+      type == nullptr ? nullptr : pool->FindExtensionByNumber(type, wanted.extension_number());
   return extension == nullptr ? nullptr : extension->file();
 }
 
-void answer_extension_numbers(const std::string& type_name, reflection::ServerReflectionResponse& response) {
+void answer_extension_numbers(const std::string& type_name,
+                              reflection::ServerReflectionResponse& response) {
   const DescriptorPool* pool = DescriptorPool::generated_pool();
   const Descriptor* type = pool->FindMessageTypeByName(type_name);
   if (type == nullptr) return answer_file(nullptr, response);
   std::vector<const google::protobuf::FieldDescriptor*> extensions;
   pool->FindAllExtensions(type, &extensions);
   response.mutable_all_extension_numbers_response()->set_base_type_name(type_name);
-  for (const auto* extension : extensions) response.mutable_all_extension_numbers_response()->add_extension_number(extension->number());
+  for (const auto* extension : extensions)
+    response.mutable_all_extension_numbers_response()->add_extension_number(extension->number());
 }
 
-void answer_one(const reflection::ServerReflectionRequest& request, const std::vector<std::string>& services,
+void answer_one(const reflection::ServerReflectionRequest& request,
+                const std::vector<std::string>& services,
                 reflection::ServerReflectionResponse& response) {
   using Request = reflection::ServerReflectionRequest;
   const DescriptorPool* pool = DescriptorPool::generated_pool();
   response.set_valid_host(request.host());
   *response.mutable_original_request() = request;
   switch (request.message_request_case()) {
-    case Request::kFileByFilename: return answer_file(pool->FindFileByName(request.file_by_filename()), response);
+    case Request::kFileByFilename:
+      return answer_file(pool->FindFileByName(request.file_by_filename()), response);
     case Request::kFileContainingSymbol:
-      return answer_file(pool->FindFileContainingSymbol(request.file_containing_symbol()), response);
-    case Request::kFileContainingExtension: return answer_file(file_of_extension(request.file_containing_extension()), response);
-    case Request::kAllExtensionNumbersOfType: return answer_extension_numbers(request.all_extension_numbers_of_type(), response);
+      return answer_file(pool->FindFileContainingSymbol(request.file_containing_symbol()),
+                         response);
+    case Request::kFileContainingExtension:
+      return answer_file(file_of_extension(request.file_containing_extension()), response);
+    case Request::kAllExtensionNumbersOfType:
+      return answer_extension_numbers(request.all_extension_numbers_of_type(), response);
     case Request::kListServices:
-      for (const std::string& name : services) response.mutable_list_services_response()->add_service()->set_name(name);
+      for (const std::string& name : services)
+        response.mutable_list_services_response()->add_service()->set_name(name);
       return;
-    case Request::MESSAGE_REQUEST_NOT_SET: break;
+    case Request::MESSAGE_REQUEST_NOT_SET:
+      break;
   }
   response.mutable_error_response()->set_error_code(grpc::StatusCode::INVALID_ARGUMENT);
   response.mutable_error_response()->set_error_message("the request asks nothing");
 }
 
-class Reflector final : public grpc::ServerBidiReactor<reflection::ServerReflectionRequest, reflection::ServerReflectionResponse> {
+class Reflector final : public grpc::ServerBidiReactor<reflection::ServerReflectionRequest,
+                                                       reflection::ServerReflectionResponse> {
  public:
   explicit Reflector(const std::vector<std::string>& services) : services_(services) {}
   static std::shared_ptr<Reflector> make(const std::vector<std::string>& services) {
@@ -116,7 +129,8 @@ class Reflector final : public grpc::ServerBidiReactor<reflection::ServerReflect
   void OnDone() override { auto last = std::move(self_); }
 
  private:
-  // Only ever from the completion of the one operation in flight, so once; a cancelled call's operations complete with ok false.
+  // Only ever from the completion of the one operation in flight, so once; a cancelled call's
+  // operations complete with ok false.
   void end() { Finish(grpc::Status::OK); }
 
   const std::vector<std::string>& services_;
@@ -131,22 +145,27 @@ bool HealthService::knows(const std::string& service) const {
   return service.empty() || std::ranges::find(services_, service) != services_.end();
 }
 
-grpc::ServerUnaryReactor* HealthService::Check(grpc::CallbackServerContext* context, const health::HealthCheckRequest* request,
+grpc::ServerUnaryReactor* HealthService::Check(grpc::CallbackServerContext* context,
+                                               const health::HealthCheckRequest* request,
                                                health::HealthCheckResponse* response) {
   auto* reactor = context->DefaultReactor();
   response->set_status(health::HealthCheckResponse::SERVING);
-  reactor->Finish(knows(request->service()) ? grpc::Status::OK : grpc::Status(grpc::StatusCode::NOT_FOUND, "no such service here"));
+  reactor->Finish(knows(request->service())
+                      ? grpc::Status::OK
+                      : grpc::Status(grpc::StatusCode::NOT_FOUND, "no such service here"));
   return reactor;
 }
 
-grpc::ServerWriteReactor<health::HealthCheckResponse>* HealthService::Watch(grpc::CallbackServerContext*,
-                                                                            const health::HealthCheckRequest* request) {
+grpc::ServerWriteReactor<health::HealthCheckResponse>* HealthService::Watch(
+    grpc::CallbackServerContext*, const health::HealthCheckRequest* request) {
   bool known = knows(request->service());
-  return Watcher::make(known ? health::HealthCheckResponse::SERVING : health::HealthCheckResponse::SERVICE_UNKNOWN).get();
+  return Watcher::make(known ? health::HealthCheckResponse::SERVING
+                             : health::HealthCheckResponse::SERVICE_UNKNOWN)
+      .get();
 }
 
-grpc::ServerBidiReactor<reflection::ServerReflectionRequest, reflection::ServerReflectionResponse>* ReflectionService::ServerReflectionInfo(
-    grpc::CallbackServerContext*) {
+grpc::ServerBidiReactor<reflection::ServerReflectionRequest, reflection::ServerReflectionResponse>*
+ReflectionService::ServerReflectionInfo(grpc::CallbackServerContext*) {
   return Reflector::make(services_).get();
 }
 

@@ -1,5 +1,5 @@
-// What gRPC's tools expect of a server: grpc.health.v1 and server reflection. Ours, because gRPC's plug-ins for them are global: they would
-// add both, and threads, to the servers that face agents.
+// What gRPC's tools expect of a server: grpc.health.v1 and server reflection. Ours, because gRPC's
+// plug-ins for them are global: they would add both, and threads, to the servers that face agents.
 #pragma once
 
 #include <map>
@@ -16,10 +16,12 @@ namespace flodea::control {
 class HealthService final : public grpc::health::v1::Health::CallbackService {
  public:
   explicit HealthService(std::vector<std::string> services) : services_(std::move(services)) {}
-  grpc::ServerUnaryReactor* Check(grpc::CallbackServerContext* context, const grpc::health::v1::HealthCheckRequest* request,
+  grpc::ServerUnaryReactor* Check(grpc::CallbackServerContext* context,
+                                  const grpc::health::v1::HealthCheckRequest* request,
                                   grpc::health::v1::HealthCheckResponse* response) override;
-  grpc::ServerWriteReactor<grpc::health::v1::HealthCheckResponse>* Watch(grpc::CallbackServerContext* context,
-                                                                         const grpc::health::v1::HealthCheckRequest* request) override;
+  grpc::ServerWriteReactor<grpc::health::v1::HealthCheckResponse>* Watch(
+      grpc::CallbackServerContext* context,
+      const grpc::health::v1::HealthCheckRequest* request) override;
 
  private:
   bool knows(const std::string& service) const;
@@ -27,10 +29,12 @@ class HealthService final : public grpc::health::v1::Health::CallbackService {
 };
 
 // Descriptors of `services`, from those linked into this program.
-class ReflectionService final : public grpc::reflection::v1alpha::ServerReflection::CallbackService {
+class ReflectionService final
+    : public grpc::reflection::v1alpha::ServerReflection::CallbackService {
  public:
   explicit ReflectionService(std::vector<std::string> services) : services_(std::move(services)) {}
-  grpc::ServerBidiReactor<grpc::reflection::v1alpha::ServerReflectionRequest, grpc::reflection::v1alpha::ServerReflectionResponse>*
+  grpc::ServerBidiReactor<grpc::reflection::v1alpha::ServerReflectionRequest,
+                          grpc::reflection::v1alpha::ServerReflectionResponse>*
   ServerReflectionInfo(grpc::CallbackServerContext* context) override;
 
  private:

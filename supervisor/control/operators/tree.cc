@@ -20,7 +20,7 @@ struct CloseDirectory {
 // d_type is DT_UNKNOWN on some file systems.
 unsigned char type_of(int dirfd, const dirent& entry) {
   if (entry.d_type != DT_UNKNOWN) return entry.d_type;
-  struct stat st {};
+  struct stat st{};
   if (::fstatat(dirfd, entry.d_name, &st, AT_SYMLINK_NOFOLLOW) != 0) return DT_UNKNOWN;
   return static_cast<unsigned char>(IFTODT(st.st_mode));
 }
@@ -34,7 +34,8 @@ Status unlink_entry(int dirfd, const std::string& name, int flags) {
   return fail_errno("remove " + name);
 }
 
-Status collect_files(int dirfd, const std::string& prefix, std::size_t most, std::vector<std::string>& files) {
+Status collect_files(int dirfd, const std::string& prefix, std::size_t most,
+                     std::vector<std::string>& files) {
   for (const DirectoryEntry& entry : TRY(list_directory(dirfd))) {
     if (files.size() >= most) return {};
     if (entry.type == DT_REG) files.push_back(prefix + entry.name);

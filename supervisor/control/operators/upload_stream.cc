@@ -11,18 +11,26 @@ constexpr std::size_t kMaxData = 256 << 10;
 
 }  // namespace
 
-std::shared_ptr<UploadStream> UploadStream::make(BundleStore& store, std::shared_ptr<SerialExecutor::Strand> strand,
-                                                 std::shared_ptr<void> slot, grpc::CallbackServerContext* context,
+std::shared_ptr<UploadStream> UploadStream::make(BundleStore& store,
+                                                 std::shared_ptr<SerialExecutor::Strand> strand,
+                                                 std::shared_ptr<void> slot,
+                                                 grpc::CallbackServerContext* context,
                                                  operators::v1::PutBundleResponse* response) {
-  auto stream = std::make_shared<UploadStream>(store, std::move(strand), std::move(slot), context, response);
+  auto stream =
+      std::make_shared<UploadStream>(store, std::move(strand), std::move(slot), context, response);
   stream->self_ = stream;
   stream->strand_->post([stream] { stream->open(); });
   return stream;
 }
 
-UploadStream::UploadStream(BundleStore& store, std::shared_ptr<SerialExecutor::Strand> strand, std::shared_ptr<void> slot,
-                           grpc::CallbackServerContext* context, operators::v1::PutBundleResponse* response)
-    : store_(store), strand_(std::move(strand)), slot_(std::move(slot)), context_(context), response_(response) {}
+UploadStream::UploadStream(BundleStore& store, std::shared_ptr<SerialExecutor::Strand> strand,
+                           std::shared_ptr<void> slot, grpc::CallbackServerContext* context,
+                           operators::v1::PutBundleResponse* response)
+    : store_(store),
+      strand_(std::move(strand)),
+      slot_(std::move(slot)),
+      context_(context),
+      response_(response) {}
 
 void UploadStream::open() {
   if (!slot_) {
@@ -55,13 +63,15 @@ Status UploadStream::store_request() {
     const auto& entry = request_.entry();
     return upload_->add(entry.path(), entry.mode(), entry.target());
   }
-  if (request_.data().size() > kMaxData) return fail(Code::kInvalidArgument, "a message of bundle data has more than 256Ki");
+  if (request_.data().size() > kMaxData)
+    return fail(Code::kInvalidArgument, "a message of bundle data has more than 256Ki");
   return upload_->append(request_.data());
 }
 
 void UploadStream::close() {
   // The client half-closed, or is gone: then what came may not be all.
-  if (context_->IsCancelled()) return end(grpc::Status(grpc::StatusCode::CANCELLED, "cancelled by the client"));
+  if (context_->IsCancelled())
+    return end(grpc::Status(grpc::StatusCode::CANCELLED, "cancelled by the client"));
   auto stored = upload_->finish();
   if (!stored) return end(to_grpc_status(stored.error()));
   std::lock_guard lock(mutex_);
@@ -82,7 +92,9 @@ void UploadStream::end(const grpc::Status& status) {
   Finish(status);
 }
 
-void UploadStream::OnCancel() { end(grpc::Status(grpc::StatusCode::CANCELLED, "cancelled by the client")); }
+void UploadStream::OnCancel() {
+  end(grpc::Status(grpc::StatusCode::CANCELLED, "cancelled by the client"));
+}
 
 void UploadStream::OnDone() {
   auto last = std::move(self_);

@@ -1,4 +1,5 @@
-// PutBundle: one client stream into one BundleUpload. One message is in memory at a time; the disk is touched on the strand only.
+// PutBundle: one client stream into one BundleUpload. One message is in memory at a time; the disk
+// is touched on the strand only.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -16,11 +17,14 @@ namespace flodea::control {
 class UploadStream final : public grpc::ServerReadReactor<operators::v1::PutBundleRequest>,
                            public std::enable_shared_from_this<UploadStream> {
  public:
-  static std::shared_ptr<UploadStream> make(BundleStore& store, std::shared_ptr<SerialExecutor::Strand> strand,
-                                            std::shared_ptr<void> slot, grpc::CallbackServerContext* context,
+  static std::shared_ptr<UploadStream> make(BundleStore& store,
+                                            std::shared_ptr<SerialExecutor::Strand> strand,
+                                            std::shared_ptr<void> slot,
+                                            grpc::CallbackServerContext* context,
                                             operators::v1::PutBundleResponse* response);
-  UploadStream(BundleStore& store, std::shared_ptr<SerialExecutor::Strand> strand, std::shared_ptr<void> slot,
-               grpc::CallbackServerContext* context, operators::v1::PutBundleResponse* response);
+  UploadStream(BundleStore& store, std::shared_ptr<SerialExecutor::Strand> strand,
+               std::shared_ptr<void> slot, grpc::CallbackServerContext* context,
+               operators::v1::PutBundleResponse* response);
 
  private:
   void OnReadDone(bool ok) override;

@@ -22,8 +22,10 @@ pb::Usage encode_usage(const AgentUsage& usage) {
   wire.set_calls_throttled(usage.calls_throttled);
   wire.set_log_bytes(usage.log_bytes);
   wire.set_log_dropped(usage.log_dropped);
-  wire.set_log_throttled_nanos(static_cast<std::uint64_t>(std::max<std::int64_t>(0, usage.log_throttled.count())));
-  wire.mutable_denied_syscalls()->insert(usage.denied_syscalls.begin(), usage.denied_syscalls.end());
+  wire.set_log_throttled_nanos(
+      static_cast<std::uint64_t>(std::max<std::int64_t>(0, usage.log_throttled.count())));
+  wire.mutable_denied_syscalls()->insert(usage.denied_syscalls.begin(),
+                                         usage.denied_syscalls.end());
   wire.set_worker_pid(usage.worker_pid);
   return wire;
 }
@@ -51,14 +53,22 @@ void encode_sandbox(const AgentView& view, pb::Agent& wire) {
 
 pb::State encode_state(AgentState state) {
   switch (state) {
-    case AgentState::kPending: return pb::STATE_PENDING;
-    case AgentState::kPreparing: return pb::STATE_PREPARING;
-    case AgentState::kStarting: return pb::STATE_STARTING;
-    case AgentState::kRunning: return pb::STATE_RUNNING;
-    case AgentState::kStopping: return pb::STATE_STOPPING;
-    case AgentState::kStopped: return pb::STATE_STOPPED;
-    case AgentState::kBackoff: return pb::STATE_BACKOFF;
-    case AgentState::kFailed: return pb::STATE_FAILED;
+    case AgentState::kPending:
+      return pb::STATE_PENDING;
+    case AgentState::kPreparing:
+      return pb::STATE_PREPARING;
+    case AgentState::kStarting:
+      return pb::STATE_STARTING;
+    case AgentState::kRunning:
+      return pb::STATE_RUNNING;
+    case AgentState::kStopping:
+      return pb::STATE_STOPPING;
+    case AgentState::kStopped:
+      return pb::STATE_STOPPED;
+    case AgentState::kBackoff:
+      return pb::STATE_BACKOFF;
+    case AgentState::kFailed:
+      return pb::STATE_FAILED;
   }
   return pb::STATE_UNSPECIFIED;
 }

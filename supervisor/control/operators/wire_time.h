@@ -18,7 +18,9 @@ inline google::protobuf::Timestamp encode_time(Nanos wall) {
 // Times that 64-bit nanoseconds cannot hold become the nearest one they can.
 inline Nanos decode_time(const google::protobuf::Timestamp& wire) {
   constexpr std::int64_t kLimit = 9'000'000'000;
-  std::int64_t seconds = wire.seconds() < -kLimit ? -kLimit : wire.seconds() > kLimit ? kLimit : wire.seconds();
+  std::int64_t seconds = wire.seconds() < -kLimit  ? -kLimit
+                         : wire.seconds() > kLimit ? kLimit
+                                                   : wire.seconds();
   return std::chrono::seconds(seconds) + Nanos(wire.nanos());
 }
 

@@ -1,0 +1,266 @@
+// The real `flodea` against a real server over backends in memory: what it prints, where, and its
+// exit status.
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include <catch2/catch_test_macros.hpp>
+
+#include "base/safe_path.h"
+#include "supervisor/control/operators/testing/fakes.h"
+
+namespace flodea::control {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::TestServer;
+
+struct Outcome {
+  int status = -1;
+  std::string out;
+  std::string err;
+};
+
+std::string slurp(const fs::path& path) {
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  return read_all(fd.get(), 64 << 20).value_or("");
+}
+
+struct Cli {
+  TestServer server;
+  fs::path work = server.directory / "work";
+  uid_t uid = 0;
+
+  Cli() { fs::create_directory(work); }
+
+  Outcome run(std::vector<std::string> args, bool with_socket = true) {
+    if (with_socket) args.insert(args.begin(), {"--socket", server.socket});
+    args.insert(args.begin(), "flodea");
+    std::vector<char*> argv;
+    for (std::string& arg : args) argv.push_back(arg.data());
+    argv.push_back(nullptr);
+    fs::path out = work.parent_path() / "out", err = work.parent_path() / "err";
+    UniqueFd out_fd(::open(out.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
+    UniqueFd err_fd(::open(err.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
+    pid_t child = ::fork();
+    if (child == 0) {
+      ::dup2(out_fd.get(), 1);
+      ::dup2(err_fd.get(), 2);
+      if (uid != 0 && ::setresuid(uid, uid, uid) != 0) ::_exit(99);
+      ::execv(FLODEA_CLI, argv.data());
+      ::_exit(98);
+    }
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    return {.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1,
+            .out = slurp(out),
+            .err = slurp(err)};
+  }
+
+  void file(const std::string& name, std::string_view text) const {
+    fs::create_directories((work / name).parent_path());
+    std::ofstream(work / name) << text;
+  }
+  std::string path(const std::string& name) const { return (work / name).string(); }
+  void ledger(std::string_view more = "") const {
+    file("ledger/main.py", "print(1)\n");
+    file("ledger.yaml",
+         std::string("apiVersion: flodea/v1\nkind: Agent\nmetadata: {name: ledger}\nspec:\n"
+                     "  runtime: {type: python, entrypoint: main.py}\n  bundle: ./ledger\n") +
+             std::string(more));
+  }
+};
+
+bool has(const std::string& text, std::string_view part) {
+  return text.find(part) != std::string::npos;
+}
+
+TEST_CASE("apply says created, then unchanged, then changed") {
+  Cli cli;
+  cli.ledger();
+  Outcome first = cli.run({"apply", "-f", cli.path("ledger.yaml")});
+  INFO(first.err);
+  CHECK(first.status == 0);
+  CHECK(first.out == "ledger created\n");
+  CHECK(first.err.empty());
+  CHECK(cli.run({"apply", "-f", cli.path("ledger.yaml"), "--wait"}).out == "ledger unchanged\n");
+  cli.ledger("  stop_timeout: 6s\n");
+  CHECK(cli.run({"apply", "-f", cli.path("ledger.yaml")}).out == "ledger changed\n");
+  Outcome ps = cli.run({"ps"});
+  CHECK(ps.out.starts_with("NAME    STATE    RESTARTS  AGE"));
+  CHECK(has(ps.out, "ledger  running"));
+  CHECK(has(cli.run({"inspect", "ledger"}).out, "stop timeout:     6s"));
+  CHECK(has(cli.run({"-o", "json", "inspect", "ledger"}).out, "\"stop_timeout\": \"6s\""));
+  CHECK(has(cli.run({"inspect", "ledger", "-o", "yaml"}).out, "stop_timeout: 6s"));
+}
+
+TEST_CASE("apply of a directory takes every *.yaml of it, and all are judged before one is sent") {
+  Cli cli;
+  cli.ledger();
+  cli.file("other.yaml",
+           "apiVersion: flodea/v1\nkind: Agent\nmetadata: {name: other}\nspec:\n  runtime: {type: "
+           "python, entrypoint: main.py}\n  bundle: ledger\n");
+  cli.file("notes.txt", "not a manifest");
+  CHECK(cli.run({"apply", "-f", cli.path("")}).out == "ledger created\nother created\n");
+  cli.file(
+      "third.yaml",
+      "apiVersion: flodea/v1\nkind: Agent\nmetadata: {name: ledger}\nspec: {bundle: ledger}\n");
+  Outcome clash = cli.run({"apply", "-f", cli.path("")});
+  CHECK(clash.status == 1);
+  CHECK(has(clash.err, "third.yaml:3: agent \"ledger\" is in"));
+}
+
+TEST_CASE("what is refused is one line with file, line, field and remedy, and status 1") {
+  Cli cli;
+  cli.ledger("  resources: {memory: 23Mi}\n");
+  auto refused = [&](std::string_view a, std::string_view b) {
+    Outcome outcome = cli.run({"apply", "-f", cli.path("ledger.yaml")});
+    INFO(outcome.err);
+    CHECK(outcome.status == 1);
+    CHECK(outcome.out.empty());
+    CHECK(std::ranges::count(outcome.err, '\n') == 1);
+    CHECK(outcome.err.starts_with("flodea: "));
+    CHECK(has(outcome.err, a));
+    CHECK(has(outcome.err, b));
+  };
+  refused("ledger.yaml:7: ", "spec.resources.memory");
+  cli.ledger("  resources: {memry: 23Mi}\n");
+  refused("ledger.yaml:7: unknown field \"memry\"", "did you mean \"memory\"?");
+  cli.ledger("  stop_timeout: 5s\n  stop_timeout: 6s\n");
+  refused("ledger.yaml:8: ", "twice");
+  cli.ledger();
+  fs::rename(cli.path("ledger/main.py"), cli.path("ledger/mian.py"));
+  refused("ledger.yaml:5: ", "did you mean \"mian.py\"");
+  cli.ledger();
+  fs::create_symlink("/etc/passwd", cli.path("ledger/secret"));
+  refused("ledger.yaml:6: ", "secret");
+  fs::remove(cli.path("ledger/secret"));
+  cli.file("ledger/big", "");
+  REQUIRE(::truncate(cli.path("ledger/big").c_str(), 10'000'000'000) == 0);
+  refused("ledger.yaml:6: ", "big (9.3Gi)");
+  fs::remove_all(cli.path("ledger"));
+  refused("ledger.yaml:6: ", "No such file");
+  CHECK(cli.server.stored() <= 2);
+  CHECK(cli.run({"inspect", "nobody"}).status == 1);
+  CHECK(cli.run({"apply", "-f", cli.path("nothing.yaml")}).status == 1);
+}
+
+TEST_CASE("run infers the agent from its directory, or takes its flodea.yaml") {
+  Cli cli;
+  cli.file("My Agent/main.py", "print(1)\n");
+  CHECK(cli.run({"run", cli.path("My Agent")}).out == "my-agent created\n");
+  CHECK(cli.run({"run", cli.path("My Agent/"), "--name", "x"}).out == "x created\n");
+  CHECK(has(cli.run({"inspect", "x"}).out, "main.py"));
+  cli.file("two/main.py", "");
+  cli.file("two/main.js", "");
+  Outcome both = cli.run({"run", cli.path("two")});
+  CHECK(both.status == 1);
+  CHECK(has(both.err, "has both main.py and main.js"));
+  cli.file("none/readme", "");
+  CHECK(has(cli.run({"run", cli.path("none")}).err, "neither flodea.yaml nor main.py"));
+  cli.file("own/app.py", "");
+  cli.file("own/flodea.yaml",
+           "apiVersion: flodea/v1\nkind: Agent\nmetadata: {name: own}\nspec: {runtime: {type: "
+           "python, entrypoint: app.py}}\n");
+  CHECK(cli.run({"run", cli.path("own")}).out == "own created\n");
+  cli.file("js/main.mjs", "");
+  Outcome js = cli.run({"run", cli.path("js")});
+  CHECK(js.status == 1);
+  CHECK(has(js.err, "no runtime \"javascript\" here"));
+}
+
+TEST_CASE("an agent that fails is a failure of the call that waited for it") {
+  Cli cli;
+  cli.ledger();
+  cli.server.lifecycle.applied_state = AgentState::kFailed;
+  Outcome waited = cli.run({"run", cli.path("ledger"), "--name", "a"});
+  CHECK(waited.status == 1);
+  CHECK(has(waited.err, "a is in state failed: exit code, exit code 3; see: flodea logs a"));
+  CHECK(cli.run({"apply", "-f", cli.path("ledger.yaml")}).status == 0);
+}
+
+TEST_CASE("start, stop, restart, rm, node and version do as they say") {
+  Cli cli;
+  cli.server.add_agent();
+  CHECK(cli.run({"stop", "a"}).out == "a stopped\n");
+  CHECK(cli.run({"start", "a"}).out == "a running\n");
+  CHECK(cli.run({"restart", "a"}).out == "a running\n");
+  CHECK(has(cli.run({"node"}).out, "volumes:        vault"));
+  CHECK(has(cli.run({"version"}).out, std::string("supervisor: ") + FLODEA_VERSION));
+  CHECK(cli.run({"rm", "a", "--keep-data"}).out == "a removed, its data kept\n");
+  CHECK(cli.run({"rm", "a"}).status == 1);
+}
+
+TEST_CASE("logs prints lines as they were, from a tail, a duration or a time on") {
+  Cli cli;
+  AgentId id = cli.server.add_agent().id;
+  REQUIRE(cli.server.logs.append(id, {1}, LogStream::kStdout, "one"));
+  REQUIRE(cli.server.logs.append(id, {1}, LogStream::kStderr, "two \x1b[2J"));
+  REQUIRE(cli.server.logs.append(id, {1}, LogStream::kSystem, "killed"));
+  CHECK(cli.run({"logs", "a"}).out == "one\ntwo \x1b[2J\n[flodea] killed\n");
+  CHECK(cli.run({"logs", "a", "--tail", "1"}).out == "[flodea] killed\n");
+  CHECK(cli.run({"logs", "a", "--since", "10m"}).out.empty());  // the fake's lines are of 1970
+  CHECK(cli.run({"logs", "a", "--since", "1970-01-01T00:00:00Z"}).out.starts_with("one\n"));
+  Outcome json = cli.run({"logs", "a", "-o", "json"});
+  CHECK(std::ranges::count(json.out, '\n') == 3);
+  CHECK(has(json.out, "\"stream\":\"stderr\""));
+  REQUIRE(cli.server.events.record(
+      {.kind = "agent.state", .agent = "a", .from = "starting", .to = "running"}));
+  CHECK(has(cli.run({"events"}).out, "agent.state   a  starting → running"));
+}
+
+TEST_CASE("usage errors are status 2, help is 0") {
+  Cli cli;
+  CHECK(cli.run({}).status == 2);
+  CHECK(cli.run({"frobnicate"}).status == 2);
+  CHECK(cli.run({"inspect"}).status == 2);
+  CHECK(cli.run({"ps", "-o", "xml"}).status == 2);
+  CHECK(cli.run({"apply"}).status == 2);
+  CHECK(cli.run({"logs", "a", "--since", "yesterday"}).status == 2);
+  CHECK(cli.run({"logs", "a", "--tail", "x"}).status == 2);
+  CHECK(cli.run({"run", "/nonexistent"}).status == 2);
+  Outcome help = cli.run({"--help"});
+  CHECK(help.status == 0);
+  CHECK(has(help.out, "Exit status:"));
+  CHECK(has(cli.run({"logs", "--help"}).out, "--since"));
+}
+
+TEST_CASE("a supervisor that is not there, or not for us, is status 3 and says what to do") {
+  Cli cli;
+  Outcome absent = cli.run({"--socket", "/tmp/flodea-none/control.sock", "ps"}, false);
+  CHECK(absent.status == 3);
+  CHECK(has(absent.err, "/tmp/flodea-none/control.sock: No such file"));
+  CHECK(has(absent.err, "start it"));
+  ::setenv("FLODEA_SOCKET", "/tmp/flodea-env/control.sock", 1);
+  CHECK(has(cli.run({"ps"}, false).err, "/tmp/flodea-env/control.sock"));
+  ::unsetenv("FLODEA_SOCKET");
+  CHECK(cli.run({"--socket", "/tmp/" + std::string(300, 'x'), "ps"}, false).status == 3);
+  Outcome version = cli.run({"--socket", "/tmp/flodea-none/control.sock", "version"}, false);
+  CHECK(version.status == 0);
+  CHECK(has(version.out, "not reachable"));
+  if (::geteuid() != 0) SKIP("the rest needs root, to become somebody else");
+  cli.uid = 12345;
+  Outcome refused = cli.run({"ps"});  // let through by the mode, closed by the server
+  CHECK(refused.status == 3);
+  CHECK(has(refused.err, "group flodea"));
+  ::chmod(cli.server.socket.c_str(), 0600);
+  Outcome denied = cli.run({"ps"});
+  CHECK(denied.status == 3);
+  CHECK(has(denied.err, "Permission denied"));
+  CHECK(has(denied.err, "group flodea"));
+}
+
+TEST_CASE("a long socket path is reached all the same") {
+  Cli cli;
+  fs::path deep = cli.work;
+  while (deep.string().size() < 200) deep /= "a-rather-long-directory-name";
+  fs::create_directories(deep);
+  fs::rename(cli.server.socket, deep / "control.sock");
+  CHECK(cli.run({"--socket", (deep / "control.sock").string(), "ps"}, false).status == 0);
+}
+
+}  // namespace
+}  // namespace flodea::control
