@@ -156,14 +156,19 @@ WorkerHarness::~WorkerHarness() {
 Result<UniqueFd> WorkerHarness::attach(std::uint64_t epoch,
                                        const std::optional<v1::LaunchPlan>& plan) {
   auto pair = TRY(make_socketpair(SOCK_STREAM | SOCK_NONBLOCK));
+  TRY(offer(epoch, plan, std::move(pair.second)));
+  return std::move(pair.first);
+}
+
+Status WorkerHarness::offer(std::uint64_t epoch, const std::optional<v1::LaunchPlan>& plan,
+                            UniqueFd socket) {
   v1::ToWorker message;
   message.set_protocol(kProtocol);
   message.set_epoch(epoch);
   auto* attach = message.mutable_attach();
   if (plan) *attach->mutable_launch() = *plan;
-  int fd = pair.second.get();
-  TRY(send_fd_message(attach_.get(), message.SerializeAsString(), std::span(&fd, 1)));
-  return std::move(pair.first);
+  int fd = socket.get();
+  return send_fd_message(attach_.get(), message.SerializeAsString(), std::span(&fd, 1));
 }
 
 Status WorkerHarness::send(const v1::ToWorker& message) {

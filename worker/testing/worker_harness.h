@@ -42,6 +42,9 @@ class WorkerHarness {
   // One end of a fresh socketpair goes to the worker with the message, the other is returned for a
   // gRPC server.
   Result<UniqueFd> attach(std::uint64_t epoch, const std::optional<attach::v1::LaunchPlan>& plan);
+  // The same with a socket that somebody else serves.
+  Status offer(std::uint64_t epoch, const std::optional<attach::v1::LaunchPlan>& plan,
+               UniqueFd socket);
   Status send(const attach::v1::ToWorker& message);
   Result<attach::v1::FromWorker> receive(int timeout_ms = 5000);
   // Skips messages until `kind` (of the oneof).
