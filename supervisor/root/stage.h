@@ -12,7 +12,7 @@
 
 namespace flodea::root {
 
-// Call once, before the first mount.
+// Call once, before the first directory is opened: its descriptor stays in the namespace it was opened in, where mounts cannot be cloned.
 Status leave_host_mount_namespace();
 
 // Makes the skeleton; what is there already is kept if it is right.

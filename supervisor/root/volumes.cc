@@ -142,8 +142,14 @@ Detached Volumes::resume_all() {
   for (const auto& [agent, device] : devices_) waiting.emplace_back(agent, serve(agent, "resume"));
   for (auto& [agent, reply] : waiting) {
     auto resumed = co_await reply;
-    if (!resumed) lost_(agent);
+    if (resumed || resumed.error().code == Code::kUnavailable) continue;  // unavailable: that vault died too, the next one tries
+    devices_.erase(agent);
+    lost_(agent);
   }
+}
+
+void Volumes::abandon_all() {
+  for (const auto& [agent, device] : std::exchange(devices_, {})) lost_(agent);
 }
 
 }  // namespace flodea::root

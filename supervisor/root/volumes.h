@@ -34,6 +34,8 @@ class Volumes {
 
   // A new vault is there: it takes up every open volume.
   Detached resume_all();
+  // No vault can take them up: the connections are aborted, so that nothing waits for an answer for ever.
+  void abandon_all();
   bool can_resume() const { return can_resume_; }
   void set_can_resume(bool can) { can_resume_ = can; }
   std::size_t open_count() const { return devices_.size(); }

@@ -1,0 +1,108 @@
+// flodead's middle: takes control's requests to instances and volumes, keeps the totals, starts the services again, ends in order.
+// Thread: flodead's only one.
+#pragma once
+
+#include "supervisor/root/agent_turns.h"
+#include "supervisor/root/control_link.h"
+#include "supervisor/root/instance.h"
+#include "supervisor/root/service.h"
+
+namespace flodea::root {
+
+// The totals that flodead itself allows, whatever control asks.
+struct Totals {
+  std::uint32_t agents = 0;
+  std::uint64_t memory_bytes = 0;
+  std::uint64_t disk_bytes = 0;  // 0: what the file system has, less 5 % of it
+};
+
+struct SupervisorParts {
+  EventLoop& loop;
+  InstanceContext& instances;
+  Volumes& volumes;
+  VaultLink& vault;
+  Helpers& helpers;
+  Totals totals;
+  v1::Host host;
+  int volumes_dir = -1;
+  int keys_dir = -1;
+  int state_dir = -1;
+  int operators = -1;  // listening socket
+  std::string operators_path;
+  std::vector<std::string> control_arguments;  // after --epoch N
+  std::vector<std::string> vault_arguments;
+  Nanos shutdown_timeout{};
+};
+
+class Supervisor {
+ public:
+  explicit Supervisor(SupervisorParts parts);
+
+  // Set before `start`: they are given their life by the functions below.
+  void use_services(Service& vault, Service& control) { vault_service_ = &vault, control_service_ = &control; }
+  Service::Callbacks vault_callbacks();
+  Service::Callbacks control_callbacks();
+
+  Status start();
+  void set_host(const v1::Host& host) { parts_.host = host; }
+  void on_instance_exit(const v1::InstanceExited& exit);
+  void on_volume_lost(const AgentId& agent);
+  // The first asks control to stop every agent; the second does not wait.
+  void on_terminate();
+  int exit_status() const { return exit_status_; }
+
+ private:
+  struct Answer {
+    v1::Reply reply;
+    std::vector<int> fds;  // kept by an instance, sent in this turn
+  };
+  using Verb = Async<Answer> (Supervisor::*)(v1::Request);
+
+  Result<ServiceLife> vault_life();
+  Result<ServiceLife> control_life();
+  Service::After vault_ended(ExitStatus status);
+  Service::After control_ended(ExitStatus status);
+  Status hand_control_to_vault();
+  void announce(const Service& service, const char* why);
+
+  void on_message(FdMessage message);
+  void refuse(std::string_view bytes, const Error& error);
+  Detached serve(v1::Request request);
+  static Verb find_verb(v1::Request::VerbCase verb);
+  Async<Answer> hello(v1::Request request);
+  Async<Answer> create_volume(v1::Request request);
+  Async<Answer> start_instance(v1::Request request);
+  Async<Answer> kill(v1::Request request);
+  Async<Answer> release(v1::Request request);
+  Async<Answer> destroy_volume(v1::Request request);
+  Async<Answer> set_deadline(v1::Request request);
+  Async<Answer> freeze(v1::Request request);
+  Async<Answer> list(v1::Request request);
+  Async<Answer> adopt(v1::Request request);
+
+  Instance* find(const std::string& agent_id, std::uint64_t generation);
+  Status admit(const v1::StartRequest& request) const;
+  Status admit_volume(std::uint64_t bytes) const;
+  Answer started_answer(const Instance& instance) const;
+  void describe(const Instance& instance, v1::Instance& out) const;
+
+  void fail_start(int status);
+  Detached finish();
+  Async<void> end_instances();
+  void end_vault();
+
+  SupervisorParts parts_;
+  Service* vault_service_ = nullptr;
+  Service* control_service_ = nullptr;
+  ControlLink control_;
+  AgentTurns turns_;
+  std::map<AgentId, std::unique_ptr<Instance>> instances_;
+  UniqueFd vault_end_;  // the vault's end of the present control ↔ vault pair, for the vault's next life
+  std::uint64_t epoch_ = 0;
+  bool stopping_ = false;
+  bool finishing_ = false;
+  bool vault_told_ = false;  // to end
+  int exit_status_ = 0;
+};
+
+}  // namespace flodea::root
