@@ -113,6 +113,7 @@ void LogDrain::turn(const PipePtr& pipe) {
   if (!store(pipe, batch)) return;
   auto consumed = tee_.discard(pipe->fd.get(), batch.consumed);
   account(*pipe, batch);
+  if (!batch.records.empty()) hooks_.on_stored(pipe->agent->id);
   if (!batch.complaint.empty()) tell_limit(*pipe->agent, batch.complaint);
   if (batch.broken || !consumed) return end(pipe);
   make_ready(pipe);
@@ -154,7 +155,6 @@ bool LogDrain::store(const PipePtr& pipe, const FrameBatch& batch) {
   auto stored = agent.log->append(pipe->generation, batch.records, seq);
   if (stored) {
     agent.retry_after = Nanos::zero();
-    hooks_.on_stored(agent.id);
     return true;
   }
   if (stored.error().code == Code::kNotFound) {
