@@ -41,7 +41,7 @@ void Engine::settle(Agent& agent) {
   bool moved = true;
   for (int i = 0; moved && i < kMaxTurns; ++i) turn(agent, moved);
   agent.settling = false;
-  if (moved) spdlog::error("agent {}: its state machine does not come to rest in {}", agent.stored.manifest.name, state_name(agent.stored.record.state));
+  if (moved) spdlog::error("agent={} state={} error=\"its state machine does not come to rest\"", agent.stored.manifest.name, state_name(agent.stored.record.state));
   after_settling(agent);
 }
 
@@ -67,7 +67,7 @@ void Engine::keep(Agent& agent, const Record& next) {
   agent.stored.boot_id = host_.boot_id;
   if (!to_disk) return;
   if (Status saved = parts_.db.save_state(agent.stored); !saved) {
-    spdlog::error("agent {}: its state cannot be stored: {}", agent.stored.manifest.name, saved.error().describe());
+    spdlog::error("agent={} error=\"its state cannot be stored: {}\"", agent.stored.manifest.name, saved.error().describe());
   }
 }
 
@@ -93,13 +93,13 @@ void Engine::perform(Agent& agent, const Action& action) {
 
 void Engine::announce(const Agent& agent, AgentState from) {
   const Record& record = agent.stored.record;
-  spdlog::info("agent {}: {} → {} {}{}{}", agent.stored.manifest.name, state_name(from), state_name(record.state), reason_name(record.reason),
-               record.message.empty() ? "" : ": ", record.message);
+  spdlog::info("agent={} generation={} from={} to={} reason=\"{}\" message=\"{}\"", agent.stored.manifest.name, record.generation.value,
+               state_name(from), state_name(record.state), reason_name(record.reason), record.message);
   Event event{.kind = "agent.state", .agent = agent.stored.manifest.name, .from = state_name(from), .to = state_name(record.state),
               .reason = reason_name(record.reason), .message = record.message, .generation = record.generation.value};
-  if (Status recorded = parts_.events.record(std::move(event)); !recorded) spdlog::error("event lost: {}", recorded.error().describe());
-  if (record.state == AgentState::kRunning) parts_.metrics.started(agent.stored.manifest.name, agent.phases);
-  if (from == AgentState::kBackoff && record.state == AgentState::kPreparing) parts_.metrics.restarted(agent.stored.manifest.name);
+  if (Status recorded = parts_.events.record(std::move(event)); !recorded) spdlog::error("error=\"an event is lost: {}\"", recorded.error().describe());
+  if (record.state == AgentState::kRunning) metrics_->started(agent.stored.manifest.name, agent.phases);
+  if (from == AgentState::kBackoff && record.state == AgentState::kPreparing) metrics_->restarted(agent.stored.manifest.name);
 }
 
 void Engine::after_settling(Agent& agent) {
@@ -149,8 +149,9 @@ void Engine::destroyed(const AgentId& id, Result<RemovalReceipt> receipt) {
     (void)parts_.events.record({.kind = "agent.removed", .agent = name, .reason = reason_name(Reason::kOperator),
                                 .message = receipt->key_digest.empty() ? "its volume is kept" : "key destroyed: sha256 " + receipt->key_digest,
                                 .generation = agent->stored.record.generation.value});
-    parts_.metrics.forget(name);
+    metrics_->forget(name);
     names_.erase(name);
+    directory_.forget(id);
     agents_.erase(id);
   }
   for (auto& done : removals) done(receipt);
@@ -198,16 +199,11 @@ Engine::Agent* Engine::listening(const AgentId& id, Generation generation) {
   return agent != nullptr && agent->held == generation && agent->seen.presence != Presence::kAbsent ? agent : nullptr;
 }
 
-std::string Engine::name_of(const AgentId& id) const {
-  auto it = agents_.find(id);
-  return it == agents_.end() ? "" : it->second->stored.manifest.name;
-}
-
 void Engine::on_volume_made(const AgentId& id) {
   Agent* agent = find(id);
   if (agent == nullptr || agent->stored.volume_made) return;
   agent->stored.volume_made = true;
-  if (Status saved = parts_.db.save_state(agent->stored); !saved) spdlog::error("agent {}: {}", id.text(), saved.error().describe());
+  if (Status saved = parts_.db.save_state(agent->stored); !saved) spdlog::error("agent={} error=\"its state cannot be stored: {}\"", id.text(), saved.error().describe());
 }
 
 void Engine::on_present(const AgentId& id, Generation generation, const Presented& found) {
@@ -252,7 +248,7 @@ void Engine::on_released(const AgentId& id, Generation generation) {
 
 void Engine::on_release_failed(const AgentId& id, Generation generation, const Error& why) {
   std::string name = name_of(id);
-  spdlog::error("agent {}: what instance {} used cannot be released yet: {}", name, generation.value, why.describe());
+  spdlog::error("agent={} generation={} error=\"not released yet: {}\"", name, generation.value, why.describe());
   (void)parts_.events.record({.kind = "agent.limit", .agent = name, .reason = reason_name(Reason::kHost),
                               .message = "not released yet: " + why.describe(), .generation = generation.value});
 }
@@ -268,15 +264,24 @@ void Engine::on_denied(const AgentId& id, Generation generation, const std::stri
 
 void Engine::on_service(const ServiceChange& change) {
   ServiceStatus& status = services_[change.service];
-  if (change.restarts > status.restarts) parts_.metrics.service_restarted(change.service);
+  if (change.restarts > status.restarts) metrics_->service_restarted(change.service);
   status = {.name = change.service, .up = change.up, .restarts = change.restarts};
   (void)parts_.events.record({.kind = "service", .message = change.service + (change.up ? " is up" : " is down") +
                                                             (change.why.empty() ? "" : ": " + change.why)});
 }
 
 void Engine::on_shutdown_requested() {
-  spdlog::info("shutdown: agents are stopped");
+  spdlog::info("state=stopping agents={}", agents_.size());
   close();
+}
+
+void Engine::agent_limit(const AgentId& agent, const std::string& message) {
+  parts_.post([this, agent, message] {
+    Agent* found = find(agent);
+    if (found == nullptr) return;
+    (void)parts_.events.record({.kind = "agent.limit", .agent = found->stored.manifest.name, .reason = reason_name(Reason::kQuota),
+                                .message = message, .generation = found->stored.record.generation.value});
+  });
 }
 
 void Engine::agent_ready(const AgentId& agent, Generation generation) {

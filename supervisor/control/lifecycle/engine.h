@@ -1,6 +1,6 @@
 // The lifecycle engine: keeps each agent as its operators want it. It stores desired states and every change (state.db) before it acts
 // or answers, asks the state machine (machine.h) what follows from what was seen, and has it done (effects.h).
-// Threads: the methods of Lifecycle, `agent_ready` and `bundles_in_use` may be called on any thread, they post to the core thread;
+// Threads: the methods of Lifecycle, `agent_ready`, `agent_limit` and `name_of` may be called on any thread (they post to the core one);
 // all else belongs to the core thread. Callbacks run there too.
 // Agents survive this object: the next one finds them by state.db and flodead's inventory (`recover`).
 #pragma once
@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "supervisor/control/lifecycle/agent_names.h"
 #include "supervisor/control/lifecycle/effects.h"
 #include "supervisor/control/lifecycle/lifecycle.h"
 #include "supervisor/control/monitoring/event_log.h"
@@ -26,7 +27,6 @@ struct EngineParts {
   StateDb db;
   const Clock& clock;
   EventLog& events;
-  Metrics& metrics;
   std::function<void(std::function<void()>)> post;      // to the core thread, from any
   std::function<Status(const AgentSpec&)> check_spec;   // runtime and bundle (runtimes/runtime.h)
   std::function<double()> random;                       // uniform in [0, 1)
@@ -39,8 +39,8 @@ class Engine final : public Lifecycle, public EffectEvents {
   ~Engine() override;
 
   // First of all: loads state.db and the inventory, adopts what runs, releases what ended, starts what should run. `done` hears whether
-  // the state could be read; operators' requests wait until then. `effects` must outlive the engine.
-  void recover(Effects& effects, HostFacts host, std::function<void(Status)> done);
+  // the state could be read; operators' requests wait until then. `effects` and `metrics` outlive the engine's last turn.
+  void recover(Effects& effects, Metrics& metrics, HostFacts host, std::function<void(Status)> done);
   // Stops every agent gracefully; their desired states stay. `closed` is called once none is left.
   void close();
   // Ends the waits that are left, with kUnavailable.
@@ -57,8 +57,9 @@ class Engine final : public Lifecycle, public EffectEvents {
   void node(Callback<NodeStatus> done) override;
 
   void agent_ready(const AgentId& agent, Generation generation);  // Self/Ready
-  void bundles_in_use(Callback<std::set<BundleDigest>> done);
-  std::string name_of(const AgentId& agent) const;                // empty: unknown. Core thread
+  void agent_limit(const AgentId& agent, const std::string& message);  // it ran into a limit: an event
+  std::string name_of(const AgentId& agent) const { return directory_.of(agent); }  // empty: unknown
+  std::set<BundleDigest> bundles_in_use() const;                  // core thread; nothing before `recover` is done
 
   // EffectEvents
   void on_volume_made(const AgentId& agent) override;
@@ -117,6 +118,7 @@ class Engine final : public Lifecycle, public EffectEvents {
 
   EngineParts parts_;
   Effects* effects_ = nullptr;
+  Metrics* metrics_ = nullptr;
   HostFacts host_;
   Nanos started_{};  // wall
   bool open_for_requests_ = false;
@@ -125,6 +127,7 @@ class Engine final : public Lifecycle, public EffectEvents {
   std::vector<std::function<void()>> held_back_;  // requests before the recovery is done
   std::map<AgentId, std::unique_ptr<Agent>> agents_;
   std::map<std::string, AgentId> names_;
+  AgentNames directory_;
   std::map<std::string, ServiceStatus> services_;
 };
 

@@ -7,8 +7,9 @@
 
 namespace flodea::control {
 
-void Engine::recover(Effects& effects, HostFacts host, std::function<void(Status)> done) {
+void Engine::recover(Effects& effects, Metrics& metrics, HostFacts host, std::function<void(Status)> done) {
   effects_ = &effects;
+  metrics_ = &metrics;
   host_ = std::move(host);
   auto agents = parts_.db.load();
   if (!agents) return done(tl::unexpected(std::move(agents).error()));
@@ -29,6 +30,7 @@ void Engine::begin(const StoredAgent& stored) {
   if (record.state == AgentState::kStarting) record.due = now + kExecTimeout;
   if (stored.volume_made) effects_->open_logs(stored.id, stored.manifest);
   names_[stored.manifest.name] = stored.id;
+  directory_.set(stored.id, stored.manifest.name);
   agents_[stored.id] = std::move(agent);
 }
 
@@ -51,7 +53,7 @@ void Engine::take_instance(const ListedInstance& instance) {
     return effects_->adopt({.id = instance.agent, .generation = instance.generation, .manifest = agent->stored.manifest, .volume_made = true,
                             .restarts = agent->stored.record.restarts, .received = {}}, instance);
   }
-  if (!ours) spdlog::warn("instance {} of agent {} is not known to state.db: it is removed", instance.generation.value, instance.agent.text());
+  if (!ours) spdlog::warn("agent={} generation={} removed=\"not known to state.db\"", instance.agent.text(), instance.generation.value);
   if (agent != nullptr) {
     agent->seen = {.presence = Presence::kReleasing};
     agent->held = instance.generation;

@@ -110,7 +110,7 @@ TEST_CASE("stop, start and restart") {
   b.engine->stop("ledger", true, [&](auto r) { stopped = r ? state_name(r->state) : "error"; });
   b.run_posted();
   CHECK(b.effects.take() == Orders{"stop 1 operator"});
-  b.ended(Verdict::kSuccess);
+  b.ended(Blame::kSuccess);
   b.released();
   CHECK(stopped == "stopped");
   CHECK(b.view()->reason == "operator");
@@ -195,7 +195,7 @@ TEST_CASE("an agent whose instance is gone is started again; one that had stoppe
     CHECK(b.effects.take() == Orders{"start 2"});
   }
   SECTION("it had stopped by itself") {
-    b.ended(Verdict::kSuccess);
+    b.ended(Blame::kSuccess);
     b.released();
     b.effects.take();
     REQUIRE(b.reborn());
@@ -255,7 +255,7 @@ TEST_CASE("rm stops, destroys, forgets, and hands out the receipt") {
   CHECK(b.effects.take() == Orders{"stop 1 operator"});
   CHECK(b.apply(b.manifest()).error().code == Code::kAborted);
   AgentId id = b.view()->id;
-  b.ended(Verdict::kSuccess);
+  b.ended(Blame::kSuccess);
   b.released();
   CHECK(b.effects.take() == Orders{"release 1", keep ? "destroy logs" : "destroy all"});
   REQUIRE(receipt);
@@ -294,7 +294,7 @@ TEST_CASE("a shutdown stops agents gracefully and leaves their desired state") {
   CHECK(b.effects.take() == Orders{"stop 1 shutdown"});
   CHECK(b.closed == 0);
   CHECK(b.apply(b.manifest("other")).error().code == Code::kUnavailable);
-  b.ended(Verdict::kSuccess);
+  b.ended(Blame::kSuccess);
   b.released();
   CHECK(b.closed == 1);
   b.effects.take();
@@ -306,7 +306,7 @@ TEST_CASE("every change of state is an event with its reason") {
   EngineBench b;
   b.apply(b.manifest());
   b.running();
-  b.ended(Verdict::kFailure, Reason::kOom);
+  b.ended(Blame::kFailure, Reason::kOom);
   Orders seen;
   for (const Event& event : b.events.all) {
     if (event.kind == "agent.state") seen.push_back(event.from + ">" + event.to + ":" + event.reason);

@@ -89,6 +89,7 @@ Result<ApplyOutcome::Kind> Engine::create_agent(AgentManifest& manifest) {
   TRY(parts_.db.save(stored, Durability::kDurable));
   agent->asked = parts_.clock.boot();
   names_[stored.manifest.name] = stored.id;
+  directory_.set(stored.id, stored.manifest.name);
   Agent& placed = *(agents_[stored.id] = std::move(agent));
   (void)parts_.events.record({.kind = "agent.applied", .agent = placed.stored.manifest.name, .reason = reason_name(Reason::kOperator),
                               .message = kept ? "created, with the volume that was kept" : "created"});
@@ -209,12 +210,10 @@ void Engine::node(Callback<NodeStatus> done) {
   when_open([this, done = std::move(done)] { done(node_status()); });
 }
 
-void Engine::bundles_in_use(Callback<std::set<BundleDigest>> done) {
-  when_open([this, done = std::move(done)] {
-    std::set<BundleDigest> used;
-    for (const auto& [id, agent] : agents_) used.insert(agent->stored.manifest.spec.bundle);
-    done(std::move(used));
-  });
+std::set<BundleDigest> Engine::bundles_in_use() const {
+  std::set<BundleDigest> used;
+  for (const auto& [id, agent] : agents_) used.insert(agent->stored.manifest.spec.bundle);
+  return used;
 }
 
 AgentView Engine::view_of(const Agent& agent, bool with_usage) {

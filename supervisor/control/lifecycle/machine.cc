@@ -143,7 +143,7 @@ class Stepper {
   bool gone() {
     if (seen_.presence == Presence::kEnded) return settle(seen_.ending), true;
     if (seen_.presence == Presence::kAbsent) {
-      settle({.verdict = Verdict::kBlameless, .reason = Reason::kHost, .message = "the supervisor or the host was started again", .exit_code = {}});
+      settle({.blame = Blame::kBlameless, .reason = Reason::kHost, .message = "the supervisor or the host was started again", .exit_code = {}});
       return true;
     }
     return false;
@@ -228,8 +228,8 @@ class Stepper {
     r_.exit_code = ending.exit_code;
     StopCause now_unwanted = unwanted();
     StopCause cause = now_unwanted != StopCause::kNone ? now_unwanted : r_.stop_cause;
-    if (cause == StopCause::kUnready) ending = {.verdict = Verdict::kFailure, .reason = Reason::kHealth, .message = unready_message(), .exit_code = ending.exit_code};
-    if (cause == StopCause::kHung) ending = {.verdict = Verdict::kFailure, .reason = Reason::kWorker, .message = hung_message(), .exit_code = {}};
+    if (cause == StopCause::kUnready) ending = {.blame = Blame::kFailure, .reason = Reason::kHealth, .message = unready_message(), .exit_code = ending.exit_code};
+    if (cause == StopCause::kHung) ending = {.blame = Blame::kFailure, .reason = Reason::kWorker, .message = hung_message(), .exit_code = {}};
     switch (cause) {
       case StopCause::kOperator: finish(AgentState::kStopped, Reason::kOperator, "stopped: " + ending.message); break;
       case StopCause::kShutdown: finish(AgentState::kPending, Reason::kOperator, "the supervisor is shut down"); break;
@@ -247,14 +247,14 @@ class Stepper {
 
   void by_policy(const Ending& ending) {
     if (seen_.executed && now_ - *seen_.executed >= desired_.restart.reset_after) r_.in_a_row = r_.failures = 0;
-    switch (ending.verdict) {
-      case Verdict::kBlameless: return back_off(ending, "");
-      case Verdict::kHopeless: return finish(AgentState::kFailed, ending.reason, ending.message);
-      case Verdict::kSuccess:
+    switch (ending.blame) {
+      case Blame::kBlameless: return back_off(ending, "");
+      case Blame::kHopeless: return finish(AgentState::kFailed, ending.reason, ending.message);
+      case Blame::kSuccess:
         r_.failures = 0;
         if (desired_.restart.policy == RestartPolicy::kAlways) return back_off(ending, "");
         return finish(AgentState::kStopped, ending.reason, ending.message);
-      case Verdict::kFailure: return failure(ending);
+      case Blame::kFailure: return failure(ending);
     }
   }
 

@@ -21,7 +21,7 @@ enum class Reason { kNone, kExitCode, kSignal, kOom, kHealth, kPolicy, kOperator
 const char* reason_name(Reason reason);  // "exit code"; kNone is ""
 
 // What an ending means for the restart policy.
-enum class Verdict {
+enum class Blame {
   kSuccess,    // exit 0
   kFailure,    // counts against max_retries
   kHopeless,   // trying again cannot help: failed at once
@@ -30,7 +30,7 @@ enum class Verdict {
 
 // How an instance ended, or why it could not be started.
 struct Ending {
-  Verdict verdict = Verdict::kFailure;
+  Blame blame = Blame::kFailure;
   Reason reason = Reason::kLost;
   std::string message;  // "exit code 3"
   std::optional<int> exit_code;

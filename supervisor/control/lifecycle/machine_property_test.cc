@@ -99,7 +99,7 @@ class Simulation {
     record_.stop_told = false;
     if (world_.life == World::Life::kNone) return;
     observed_.presence = world_.life == World::Life::kRunning ? Presence::kPresent : Presence::kEnded;
-    observed_.ending = {.verdict = Verdict::kFailure, .reason = Reason::kLost, .message = "ended", .exit_code = {}};
+    observed_.ending = {.blame = Blame::kFailure, .reason = Reason::kLost, .message = "ended", .exit_code = {}};
     if (observed_.presence == Presence::kPresent) inbox_.push_back({Message::Kind::kExecuted, world_.generation});
   }
   void restart_host() {
@@ -162,7 +162,7 @@ class Simulation {
   void ended(Presence from, std::string message) {
     if (observed_.presence != from && observed_.presence != Presence::kRequested) return;
     observed_.presence = Presence::kEnded;
-    observed_.ending = {.verdict = static_cast<Verdict>(pick(4)), .reason = Reason::kExitCode, .message = std::move(message), .exit_code = 1};
+    observed_.ending = {.blame = static_cast<Blame>(pick(4)), .reason = Reason::kExitCode, .message = std::move(message), .exit_code = 1};
   }
 
   std::mt19937 random_;

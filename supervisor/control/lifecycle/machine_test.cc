@@ -48,9 +48,9 @@ struct Bench {
     seen.presence = Presence::kPresent;
     settle();
   }
-  void end(Verdict verdict, Reason reason = Reason::kExitCode, std::optional<int> code = {}) {
+  void end(Blame blame, Reason reason = Reason::kExitCode, std::optional<int> code = {}) {
     seen.presence = Presence::kEnded;
-    seen.ending = {.verdict = verdict, .reason = reason, .message = "it ended", .exit_code = code};
+    seen.ending = {.blame = blame, .reason = reason, .message = "it ended", .exit_code = code};
     settle();
   }
   void release() {
@@ -93,7 +93,7 @@ TEST_CASE("exit 0 without a restart is stopped, only once it is released") {
   Bench b;
   b.desired.restart.policy = GENERATE(RestartPolicy::kOnFailure, RestartPolicy::kNever);
   b.run();
-  b.end(Verdict::kSuccess, Reason::kExitCode, 0);
+  b.end(Blame::kSuccess, Reason::kExitCode, 0);
   CHECK(b.record.state == AgentState::kStopping);
   CHECK(b.did(Kind::kRelease));
   b.release();
@@ -109,7 +109,7 @@ TEST_CASE("exit 0 under `always` starts again, without end") {
   b.desired.restart = {.policy = RestartPolicy::kAlways, .max_retries = 1};
   for (int i = 0; i < 5; ++i) {
     b.run();
-    b.end(Verdict::kSuccess);
+    b.end(Blame::kSuccess);
     CHECK(b.record.state == AgentState::kBackoff);
     b.release();
     b.pass(1min);
@@ -121,7 +121,7 @@ TEST_CASE("a failure under `never` is failed") {
   Bench b;
   b.desired.restart.policy = RestartPolicy::kNever;
   b.run();
-  b.end(Verdict::kFailure, Reason::kExitCode, 3);
+  b.end(Blame::kFailure, Reason::kExitCode, 3);
   b.release();
   CHECK(b.record.state == AgentState::kFailed);
   CHECK(b.record.exit_code == 3);
@@ -132,7 +132,7 @@ TEST_CASE("retries are spent in a row, with a growing backoff, then the agent ha
   b.desired.restart = {.max_retries = 3, .initial = 200ms, .max = 500ms};
   for (Nanos delay : {200ms, 400ms, 500ms}) {
     b.run();
-    b.end(Verdict::kFailure, Reason::kOom);
+    b.end(Blame::kFailure, Reason::kOom);
     REQUIRE(b.record.state == AgentState::kBackoff);
     CHECK(b.wake == b.now + delay);
     b.release();
@@ -143,7 +143,7 @@ TEST_CASE("retries are spent in a row, with a growing backoff, then the agent ha
   }
   CHECK(b.record.restarts == 3);
   b.run();
-  b.end(Verdict::kFailure, Reason::kOom);
+  b.end(Blame::kFailure, Reason::kOom);
   b.release();
   CHECK(b.record.state == AgentState::kFailed);
   CHECK(b.record.reason == Reason::kOom);
@@ -155,7 +155,7 @@ TEST_CASE("a run of reset_after forgets earlier failures") {
   for (int i = 0; i < 4; ++i) {
     b.run();
     b.pass(60s);
-    b.end(Verdict::kFailure);
+    b.end(Blame::kFailure);
     REQUIRE(b.record.state == AgentState::kBackoff);
     b.release();
     b.pass(1min);
@@ -174,7 +174,7 @@ TEST_CASE("the backoff is jittered by ten per cent and never grows past its boun
 TEST_CASE("a restart waits for the release of the instance before it") {
   Bench b;
   b.run();
-  b.end(Verdict::kFailure);
+  b.end(Blame::kFailure);
   b.pass(1h);
   CHECK(b.record.state == AgentState::kBackoff);
   CHECK_FALSE(b.did(Kind::kStart));
@@ -186,14 +186,14 @@ TEST_CASE("a hopeless ending is failed at once, a blameless one starts again und
   Bench b;
   b.desired.restart = {.policy = RestartPolicy::kNever};
   b.run();
-  b.end(Verdict::kBlameless, Reason::kHost);
+  b.end(Blame::kBlameless, Reason::kHost);
   CHECK(b.record.state == AgentState::kBackoff);
   CHECK(b.record.failures == 0);
   b.release();
   b.pass(1s);
   b.run();
   b.desired.restart = {.policy = RestartPolicy::kAlways};
-  b.end(Verdict::kHopeless, Reason::kHost);
+  b.end(Blame::kHopeless, Reason::kHost);
   b.release();
   CHECK(b.record.state == AgentState::kFailed);
 }
@@ -213,7 +213,7 @@ TEST_CASE("a stop is graceful, then a kill after stop_timeout, then again") {
   CHECK(b.did(Kind::kKill));
   b.pass(kKillAgain);
   CHECK(b.did(Kind::kKill));
-  b.end(Verdict::kFailure, Reason::kSignal);
+  b.end(Blame::kFailure, Reason::kSignal);
   b.release();
   CHECK(b.record.state == AgentState::kStopped);
   CHECK(b.record.reason == Reason::kOperator);
@@ -237,12 +237,12 @@ TEST_CASE("a new incarnation replaces a running agent, and forgives a failed one
   b.settle();
   REQUIRE(b.did(Kind::kStop));
   CHECK(b.actions[0].reason == "replace");
-  b.end(Verdict::kFailure);
+  b.end(Blame::kFailure);
   b.release();
   CHECK(b.record.state == AgentState::kPreparing);
   CHECK(b.record.generation.value == 2);
   b.run();
-  b.end(Verdict::kHopeless);
+  b.end(Blame::kHopeless);
   b.release();
   REQUIRE(b.record.state == AgentState::kFailed);
   b.desired.incarnation = 3;
@@ -259,7 +259,7 @@ TEST_CASE("a stop taken back before the agent ended starts a fresh instance") {
   b.desired.incarnation = 2;
   b.settle();
   CHECK(b.record.state == AgentState::kStopping);
-  b.end(Verdict::kSuccess);
+  b.end(Blame::kSuccess);
   b.release();
   CHECK(b.record.state == AgentState::kPreparing);
 }
@@ -278,7 +278,7 @@ TEST_CASE("readiness: running only once the agent says so, health when it does n
     b.pass(30s);
     CHECK(b.record.state == AgentState::kStopping);
     CHECK(b.did(Kind::kStop));
-    b.end(Verdict::kSuccess);
+    b.end(Blame::kSuccess);
     CHECK(b.record.state == AgentState::kBackoff);
     CHECK(b.record.reason == Reason::kHealth);
   }
@@ -290,7 +290,7 @@ TEST_CASE("a worker that never starts the agent is killed, reason worker") {
   b.present();
   b.pass(kExecTimeout);
   CHECK(b.did(Kind::kKill));
-  b.end(Verdict::kFailure, Reason::kLost);
+  b.end(Blame::kFailure, Reason::kLost);
   CHECK(b.record.state == AgentState::kBackoff);
   CHECK(b.record.reason == Reason::kWorker);
 }
@@ -302,7 +302,7 @@ TEST_CASE("a closing host stops agents, which wait as pending and start with the
   b.settle();
   REQUIRE(b.did(Kind::kStop));
   CHECK(b.actions[0].reason == "shutdown");
-  b.end(Verdict::kSuccess);
+  b.end(Blame::kSuccess);
   b.release();
   CHECK(b.record.state == AgentState::kPending);
   b.desired.host_open = true;

@@ -96,13 +96,13 @@ class EngineBench {
     posted.clear();
     auto db = StateDb::open(dir.path / "state.db");
     if (!db) return tl::unexpected(db.error());
-    engine = std::make_unique<Engine>(EngineParts{.db = std::move(*db), .clock = clock, .events = events, .metrics = metrics,
+    engine = std::make_unique<Engine>(EngineParts{.db = std::move(*db), .clock = clock, .events = events,
                                                   .post = [this](auto task) { posted.push_back(std::move(task)); },
                                                   .check_spec = [](const AgentSpec&) { return Status(); },
                                                   .random = [] { return 0.5; },
                                                   .closed = [this] { ++closed; }});
     Status outcome;
-    engine->recover(effects, host, [&](Status status) { outcome = std::move(status); });
+    engine->recover(effects, metrics, host, [&](Status status) { outcome = std::move(status); });
     run_posted();
     return outcome;
   }
@@ -150,9 +150,9 @@ class EngineBench {
   // What the world answers for the agent's current instance.
   void present() { on([&](const AgentId& id, Generation g) { engine->on_present(id, g, {.uid_base = 70000, .executed = {}, .ready = false}); }); }
   void executed() { on([&](const AgentId& id, Generation g) { engine->on_executed(id, g, clock.monotonic(), {{"exec", Nanos(1)}}); }); }
-  void ended(Verdict verdict = Verdict::kFailure, Reason reason = Reason::kExitCode) {
+  void ended(Blame blame = Blame::kFailure, Reason reason = Reason::kExitCode) {
     on([&](const AgentId& id, Generation g) {
-      engine->on_ended(id, g, {.verdict = verdict, .reason = reason, .message = "exit code 3", .exit_code = 3});
+      engine->on_ended(id, g, {.blame = blame, .reason = reason, .message = "exit code 3", .exit_code = 3});
     });
   }
   void released() { on([&](const AgentId& id, Generation g) { engine->on_released(id, g); }); }

@@ -1,0 +1,222 @@
+#include "supervisor/control/control.h"
+
+#include <fcntl.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <random>
+#include <thread>
+
+#include "base/event_loop.h"
+#include "base/safe_path.h"
+#include "runtimes/runtime.h"
+#include "supervisor/control/lifecycle/engine.h"
+#include "supervisor/control/lifecycle/host_effects.h"
+#include "supervisor/control/lifecycle/self_host.h"
+#include "supervisor/control/monitoring/metrics_exporter.h"
+#include "supervisor/control/operators/operators_server.h"
+#include "supervisor/control/self_restriction.h"
+#include "supervisor/control/spec_json_service.h"
+
+namespace flodea::control {
+namespace {
+
+constexpr Nanos kCollectBundles = std::chrono::hours(1);
+
+// What a manifest says of its bundle, asked of the store.
+class StoredBundleFiles final : public BundleFiles {
+ public:
+  StoredBundleFiles(const BundleStore& bundles, const BundleDigest& digest) : bundles_(bundles), digest_(digest) {}
+  Result<bool> is_file(const std::string& relative) const override { return bundles_.contains(digest_, relative); }
+
+ private:
+  const BundleStore& bundles_;
+  const BundleDigest& digest_;
+};
+
+Status check_spec(const BundleStore& bundles, const AgentSpec& spec) {
+  TRY(bundles.check_entrypoint(spec.bundle, spec.runtime.entrypoint));
+  return validate_runtime(spec, StoredBundleFiles(bundles, spec.bundle));
+}
+
+std::function<double()> uniform_random() {
+  auto engine = std::make_shared<std::mt19937_64>(std::random_device{}());
+  return [engine] { return std::uniform_real_distribution<double>(0, 1)(*engine); };
+}
+
+SpecBounds bounds_of(const HostFacts& host) {
+  SpecBounds bounds{.host_cpu_millis = host.cpus * 1000, .min_memory = {}};
+  for (const Runtime& runtime : runtimes()) bounds.min_memory[std::string(runtime.type)] = runtime.minimum_memory;
+  return bounds;
+}
+
+Result<UniqueFd> open_directory(const UniqueFd& state_dir, const std::string& name) {
+  return TRY_CONTEXT(open_beneath(state_dir.get(), name, O_RDONLY | O_DIRECTORY | O_CLOEXEC), "state directory");
+}
+
+}  // namespace
+
+// In the order of making; destroyed in reverse. What is made only once flodead has answered comes last.
+struct Control::Parts {
+  ControlConfig config;
+  ControlFds fds;
+  SystemClock clock;
+  std::unique_ptr<EventLoop> loop;
+  std::unique_ptr<EventLog> events;
+  Engine* core = nullptr;  // `engine`, for callbacks of what is made before it
+  std::unique_ptr<LogStore> logs;
+  std::unique_ptr<BundleStore> bundles;
+  std::unique_ptr<Engine> engine;
+  std::unique_ptr<MetricsExporter> metrics;
+  Meters meters;
+  std::unique_ptr<SelfHost> self;
+  std::unique_ptr<Gateway> gateway;
+  std::unique_ptr<VaultClient> vault;
+  std::unique_ptr<HostEffects> effects;
+  std::unique_ptr<OperatorsServer> operators;
+  std::thread farewell;  // ends the operators' server while the loop still answers its calls
+  Status outcome;
+
+  Status open_state();
+  Status make_metrics();
+  Status make_gateway_and_effects();
+  void on_limit(const AgentId& agent, const std::string& limit, const std::string& message);
+  void greet();
+  void take_over(HostFacts host);
+  void serve(const HostFacts& host);
+  void collect_bundles();
+  void end();
+  void fail_with(Error error);
+};
+
+Result<std::unique_ptr<Control>> Control::create(ControlConfig config, ControlFds fds) {
+  auto parts = std::make_unique<Parts>();
+  parts->config = std::move(config);
+  parts->fds = std::move(fds);
+  parts->loop = TRY(EventLoop::create());
+  std::unique_ptr<Control> control(new Control(std::move(parts)));
+  TRY(control->parts_->open_state());
+  TRY(control->parts_->make_metrics());
+  TRY(control->parts_->make_gateway_and_effects());
+  TRY(restrict_self());
+  return control;
+}
+
+Control::Control(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+
+Control::~Control() {
+  if (parts_->farewell.joinable()) parts_->farewell.join();
+}
+
+Status Control::run() {
+  parts_->greet();
+  TRY(parts_->loop->run());
+  if (parts_->farewell.joinable()) parts_->farewell.join();
+  return parts_->outcome;
+}
+
+// ---- making
+
+Status Control::Parts::open_state() {
+  std::string path = config.state_dir + "/state.db";
+  auto db = TRY(StateDb::open(path));
+  events = TRY(make_event_log({.path = path, .clock = clock}));
+  logs = TRY(make_log_store({.directory = TRY(open_directory(fds.state_dir, "logs")),
+                             .clock = clock,
+                             .on_limit = [this](const AgentId& agent, const std::string& message) { on_limit(agent, "log", message); }}));
+  bundles = TRY(BundleStore::open(TRY(open_directory(fds.state_dir, "bundles"))));
+  engine = std::make_unique<Engine>(EngineParts{.db = std::move(db),
+                                                .clock = clock,
+                                                .events = *events,
+                                                .post = [this](std::function<void()> task) { loop->post(std::move(task)); },
+                                                .check_spec = [this](const AgentSpec& spec) { return check_spec(*bundles, spec); },
+                                                .random = uniform_random(),
+                                                .closed = [this] { end(); }});
+  core = engine.get();
+  return {};
+}
+
+Status Control::Parts::make_metrics() {
+  auto collect = [this](std::function<void(std::vector<AgentView>)> answer) {
+    engine->list([answer = std::move(answer)](Result<std::vector<AgentView>> views) {
+      if (views) answer(std::move(*views));
+    });
+  };
+  metrics = TRY_CONTEXT(MetricsExporter::start({.address = config.metrics, .version = FLODEA_VERSION, .revision = ""}, collect), "metrics");
+  return {};
+}
+
+Status Control::Parts::make_gateway_and_effects() {
+  self = std::make_unique<SelfHost>(meters, *logs, [this](const AgentId& agent, Generation g) { engine->agent_ready(agent, g); });
+  auto on_call = [this](const AgentId& agent, const std::string& method, const std::string& code, Nanos duration) {
+    metrics->call_ended(engine->name_of(agent), method, code, duration);
+  };
+  gateway = TRY(make_gateway({.self = *self, .clock = clock, .on_call = on_call,
+                              .on_limit = [this](const AgentId& agent, const std::string& limit, const std::string& message) {
+                                on_limit(agent, limit, message);
+                              }}));
+  vault = TRY(VaultClient::create(*loop, std::move(fds.vault)));
+  HostParts host{.loop = *loop, .clock = clock, .vault = *vault, .gateway = *gateway, .logs = *logs, .meters = meters,
+                 .state_dir = fds.state_dir.get(), .spec_json = spec_json,
+                 .root_lost = [this](const Error& why) { fail_with(why); }};
+  effects = TRY(HostEffects::create(std::move(host), std::move(fds.root), *engine));
+  return {};
+}
+
+void Control::Parts::on_limit(const AgentId& agent, const std::string& limit, const std::string& message) {
+  if (core == nullptr) return;
+  core->agent_limit(agent, limit + ": " + message);
+  if (message.starts_with("connection closed")) loop->post([this, agent] { effects->reconnect(agent); });
+}
+
+// ---- running
+
+void Control::Parts::greet() {
+  effects->hello([this](Result<HostFacts> host) {
+    if (!host) return fail_with(std::move(host).error().with_context("flodead"));
+    if (host->epoch.value != config.epoch) return fail_with(fail(Code::kInternal, "flodead has begun another epoch").value());
+    take_over(std::move(*host));
+  });
+}
+
+void Control::Parts::take_over(HostFacts host) {
+  engine->recover(*effects, *metrics, host, [this, host](Status recovered) {
+    if (!recovered) return fail_with(std::move(recovered).error());
+    serve(host);
+  });
+}
+
+void Control::Parts::serve(const HostFacts& host) {
+  auto server = OperatorsServer::start({.listening = std::move(fds.operators), .operators_group = ::getgid(),
+                                        .backends = {*engine, *events, *logs, *bundles}, .bounds = bounds_of(host)});
+  if (!server) return fail_with(std::move(server).error().with_context("operators' API"));
+  operators = std::move(*server);
+  loop->call_after(kCollectBundles, [this] { collect_bundles(); });
+  (void)events->record({.kind = "service", .message = "flodea-control is up, epoch " + std::to_string(config.epoch)});
+  spdlog::info("state=up version={} epoch={}", FLODEA_VERSION, config.epoch);
+}
+
+// On the core thread, so that no apply comes between asking and removing.
+void Control::Parts::collect_bundles() {
+  auto removed = bundles->collect(engine->bundles_in_use(), clock.wall());
+  if (!removed) spdlog::warn("error=\"bundles: {}\"", removed.error().describe());
+  if (removed && *removed > 0) spdlog::info("bundles-removed={}", *removed);
+  loop->call_after(kCollectBundles, [this] { collect_bundles(); });
+}
+
+// Every agent is stopped. Calls under way are answered, then the loop ends.
+void Control::Parts::end() {
+  engine->end_waits();
+  if (farewell.joinable()) return;
+  farewell = std::thread([this] {
+    if (operators) operators->shutdown();
+    loop->stop();
+  });
+}
+
+void Control::Parts::fail_with(Error error) {
+  if (outcome) outcome = tl::unexpected(std::move(error));
+  loop->stop();
+}
+
+}  // namespace flodea::control

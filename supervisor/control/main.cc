@@ -1,0 +1,87 @@
+// flodea-control: the brain of the supervisor, without any privilege. Started by flodead as user flodea on the descriptors of
+// base/fd_layout.h. Exit status: 0 every agent was stopped on flodead's request; 78 (EX_CONFIG) state, directories or settings are not
+// as they must be: starting it again will not help; 2 wrong arguments; 1 anything else.
+#include <fcntl.h>
+#include <malloc.h>
+#include <spdlog/pattern_formatter.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <time.h>
+
+#include <CLI/CLI.hpp>
+
+#include "base/fd_layout.h"
+#include "supervisor/control/control.h"
+#include "supervisor/control/self_restriction.h"
+
+namespace flodea::control {
+namespace {
+
+void start_logging(const std::string& level) {
+  ::tzset();
+  auto logger = spdlog::stderr_logger_mt("control");
+  logger->set_formatter(std::make_unique<spdlog::pattern_formatter>("%Y-%m-%dT%H:%M:%S.%eZ level=%l program=flodea-control %v",
+                                                                    spdlog::pattern_time_type::utc));
+  spdlog::set_default_logger(logger);
+  spdlog::set_level(spdlog::level::from_str(level));
+}
+
+Result<UniqueFd> take_descriptor(int fd, mode_t type, const char* name) {
+  struct stat info{};
+  if (::fstat(fd, &info) != 0 || (info.st_mode & S_IFMT) != type) {
+    return fail(Code::kFailedPrecondition, "descriptor " + std::to_string(fd) + " is not the " + name + ": flodea-control is started by flodead");
+  }
+  if (::fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) return fail_errno("fcntl");
+  return UniqueFd(fd);
+}
+
+Result<ControlFds> take_descriptors() {
+  namespace fds = fd_layout::control;
+  ControlFds out{.root = TRY(take_descriptor(fds::kRoot, S_IFSOCK, "socket to flodead")),
+                 .vault = TRY(take_descriptor(fds::kVault, S_IFSOCK, "socket to flodea-vault")),
+                 .operators = TRY(take_descriptor(fds::kOperators, S_IFSOCK, "operators' socket")),
+                 .state_dir = TRY(take_descriptor(fds::kStateDir, S_IFDIR, "state directory"))};
+  if (::close_range(fds::kLast + 1, ~0u, 0) != 0) return fail_errno("close_range");
+  return out;
+}
+
+// Many threads, each with little to allocate: a heap of its own for each would cost more than it saves.
+void bound_heaps() { ::mallopt(M_ARENA_MAX, 2); }
+
+Status run(ControlConfig config) {
+  bound_heaps();
+  TRY(forbid_dumps_and_privileges());
+  auto fds = TRY(take_descriptors());
+  auto control = TRY(Control::create(std::move(config), std::move(fds)));
+  return control->run();
+}
+
+int exit_status(const Error& error) {
+  switch (error.code) {
+    case Code::kDataLoss: case Code::kFailedPrecondition: case Code::kInvalidArgument: return EX_CONFIG;
+    default: return EXIT_FAILURE;
+  }
+}
+
+}  // namespace
+}  // namespace flodea::control
+
+int main(int argc, char** argv) {
+  CLI::App app{"The unprivileged part of Flodea's supervisor. Started by flodead."};
+  flodea::control::ControlConfig config;
+  std::string level = "info";
+  std::string run_dir;
+  app.add_option("--epoch", config.epoch, "Which life of flodea-control this is")->required();
+  app.add_option("--metrics", config.metrics, "ADDR:PORT to serve Prometheus metrics on");
+  app.add_option("--log-level", level, "trace, debug, info, warn, error")->capture_default_str();
+  app.add_option("--run-dir", run_dir, "For messages only: the operators' socket is inherited");
+  app.add_option("--state-dir", config.state_dir, "The state directory's path")->required();
+  CLI11_PARSE(app, argc, argv);
+  flodea::control::start_logging(level);
+  auto done = flodea::control::run(std::move(config));
+  if (done) return EXIT_SUCCESS;
+  spdlog::error("error=\"{}\"", done.error().describe());
+  return flodea::control::exit_status(done.error());
+}
