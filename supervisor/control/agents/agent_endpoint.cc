@@ -39,6 +39,7 @@ void harden(grpc::ServerBuilder& builder, const FrameLimits& limits) {
       {GRPC_ARG_HTTP2_WRITE_BUFFER_SIZE, 16'384},
       {GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0},  // the guard counts pings
       {GRPC_ARG_TCP_READ_CHUNK_SIZE, 4096},
+      {GRPC_ARG_TCP_MAX_READ_CHUNK_SIZE, 65'536},  // 4 MiB else, for a peer that sends much
       {GRPC_ARG_ENABLE_CHANNELZ, 0},
       {GRPC_ARG_MAX_CHANNEL_TRACE_EVENT_MEMORY_PER_NODE, 0},
   };

@@ -106,10 +106,7 @@ FrameScanner::Decision FrameScanner::decide(const Header& header, Nanos now) {
   if (continued_stream_ != 0 || header.type == kContinuation) return on_continuation(header);
   switch (header.type) {
     case kData:
-      if (header.stream == 0 || header.stream > last_stream_) return close("protocol");
-      if (Decision wait = take(budget_.frames, "frames", now); wait.bucket != nullptr) return wait;
-      budget_.calls.charge(header.length / RateBudget::kBytesPerToken);
-      return {};
+      return on_data(header, now);
     case kHeaders:
       return on_headers(header, now);
     case kRstStream:
@@ -121,6 +118,20 @@ FrameScanner::Decision FrameScanner::decide(const Header& header, Nanos now) {
     default:
       return budget_.control.take(now) ? Decision{} : close("control_frames");
   }
+}
+
+// A gRPC server buffers what comes before it looks at windows, so they are kept here too.
+FrameScanner::Decision FrameScanner::on_data(const Header& header, Nanos now) {
+  if (header.stream == 0 || header.stream > last_stream_) return close("protocol");
+  Stream* stream = find(header.stream);
+  if (header.length > window_ || (stream != nullptr && header.length > stream->window)) {
+    return close("flow_control");
+  }
+  if (Decision wait = take(budget_.frames, "frames", now); wait.bucket != nullptr) return wait;
+  budget_.calls.charge(header.length / RateBudget::kBytesPerToken);
+  window_ -= header.length;
+  if (stream != nullptr) stream->window -= header.length;
+  return {};
 }
 
 FrameScanner::Decision FrameScanner::on_headers(const Header& header, Nanos now) {
@@ -165,12 +176,14 @@ void FrameScanner::end_stream(std::uint32_t id) {
 void FrameScanner::release_windows() {
   bool oldest = true;
   for (Stream& stream : streams_) {
-    bool fits = granted_ + stream.held <= limits_.window_credit;
-    if (stream.held > 0 && (oldest || fits)) {
-      append_window_update(stream.id, stream.held, released_);
-      granted_ += stream.held;
-      stream.granted += stream.held;
-      stream.held = 0;
+    std::uint32_t left = limits_.stream_credit - std::min(limits_.stream_credit, stream.granted);
+    std::uint32_t grant = std::min(stream.held, left);
+    if (grant > 0 && (oldest || granted_ + grant <= limits_.window_credit)) {
+      append_window_update(stream.id, grant, released_);
+      granted_ += grant;
+      stream.granted += grant;
+      stream.window += grant;
+      stream.held -= grant;
     }
     oldest = false;
   }
@@ -178,10 +191,10 @@ void FrameScanner::release_windows() {
 
 void FrameScanner::filter_reply(std::span<const std::uint8_t> bytes, std::string& out) {
   while (!bytes.empty()) {
-    if (increment_stream_ != 0) {
+    if (reading_increment_) {
       increment_[increment_have_++] = bytes.front();
       bytes = bytes.subspan(1);
-      if (increment_have_ == increment_.size()) hold_window_update(increment_);
+      if (increment_have_ == increment_.size()) take_increment(out);
     } else if (reply_.payload_left > 0) {
       std::size_t n = std::min<std::size_t>(bytes.size(), reply_.payload_left);
       out.append(reinterpret_cast<const char*>(bytes.data()), n);
@@ -207,7 +220,8 @@ std::span<const std::uint8_t> FrameScanner::filter_header(std::span<const std::u
 }
 
 void FrameScanner::on_reply_header(const Header& header, std::string& out) {
-  if (header.type == kWindowUpdate && header.stream != 0 && header.length == increment_.size()) {
+  if (header.type == kWindowUpdate && header.length == increment_.size()) {
+    reading_increment_ = true;
     increment_stream_ = header.stream;
     increment_have_ = 0;
     return;
@@ -221,18 +235,25 @@ void FrameScanner::on_reply_header(const Header& header, std::string& out) {
   if (ends || header.type == kRstStream) end_stream(header.stream);
 }
 
-void FrameScanner::hold_window_update(std::span<const std::uint8_t> increment) {
+void FrameScanner::take_increment(std::string& out) {
+  reading_increment_ = false;
   std::uint32_t value = 0;
-  for (std::uint8_t byte : increment) value = value << 8 | byte;
-  Stream* stream = find(std::exchange(increment_stream_, 0));
+  for (std::uint8_t byte : increment_) value = value << 8 | byte;
+  value &= kMaxWindow;
+  if (increment_stream_ == 0) {
+    window_ += value;
+    append_window_update(0, value, out);
+    return;
+  }
+  Stream* stream = find(increment_stream_);
   if (stream == nullptr) return;  // ended already: the update is of no use to anybody
   stream->held = static_cast<std::uint32_t>(
-      std::min<std::uint64_t>(kMaxWindow, std::uint64_t{stream->held} + (value & kMaxWindow)));
+      std::min<std::uint64_t>(kMaxWindow, std::uint64_t{stream->held} + value));
   release_windows();
 }
 
 void FrameScanner::take_released(std::string& out) {
-  bool between_frames = reply_.payload_left == 0 && reply_.have == 0 && increment_stream_ == 0;
+  bool between_frames = reply_.payload_left == 0 && reply_.have == 0 && !reading_increment_;
   if (!between_frames || reply_in_header_block_ || released_.empty()) return;
   out += released_;
   released_.clear();

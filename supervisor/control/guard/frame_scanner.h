@@ -21,7 +21,10 @@ struct FrameLimits {
   std::uint32_t frame_bytes = 16'384;         // payload of one frame; HTTP/2's own default
   std::uint32_t header_block_bytes = 16'384;  // HEADERS with its CONTINUATIONs
   std::uint32_t open_streams = 72;            // 64 of the agent, 8 of the worker itself
-  std::uint32_t window_credit = 1 << 20;      // see FrameScanner::filter_reply
+  // Windows beyond the initial ones, see FrameScanner::filter_reply: of all open streams but the
+  // oldest, and of any one: a message of 1 MiB, and what gRPC rounds up.
+  std::uint32_t window_credit = 1 << 20;
+  std::uint32_t stream_credit = (1 << 20) + (64 << 10);
   double frames_per_second = 40'000, frames_burst = 8'000;  // waits
   double resets_per_second = 200, resets_burst = 100;       // waits
   double control_per_second = 200, control_burst = 400;     // PING, SETTINGS, …: closed
@@ -62,8 +65,10 @@ class FrameScanner {
   // Server → agent: appends to `out` what the agent gets now. Everything passes but WINDOW_UPDATEs
   // of streams: the server grants them as soon as a large message begins, on every stream at once,
   // and holds all that then comes. They pass while the open streams' sum is within window_credit;
-  // the others wait for a stream to end. The oldest open stream gets all of its own, so that one
-  // message always moves.
+  // the others wait for a stream to end. The oldest open stream gets its own whatever the sum, so
+  // that one message always moves. None gets more than stream_credit: gRPC 1.51 grants a message
+  // the length it says it has, 4 GiB if it likes, and looks at its own limit once all of it is
+  // there.
   void filter_reply(std::span<const std::uint8_t> bytes, std::string& out);
   // WINDOW_UPDATEs that a reset by the agent has set free; nothing while a reply frame is half out.
   void take_released(std::string& out);
@@ -84,10 +89,13 @@ class FrameScanner {
     std::size_t have = 0;
     std::uint32_t payload_left = 0;
   };
+  // RFC 9113 §6.9.2. The server's SETTINGS only lower it, and the agent may not have seen them yet.
+  static constexpr std::int64_t kInitialWindow = 65'535;
   struct Stream {
     std::uint32_t id;
-    std::uint64_t granted = 0;  // WINDOW_UPDATE sent to the agent
-    std::uint32_t held = 0;     // …not yet
+    std::int64_t window = kInitialWindow;  // bytes that the agent may send
+    std::uint32_t granted = 0;             // of it, beyond the initial window
+    std::uint32_t held = 0;                // granted by the server, not passed on yet
   };
   struct Decision {
     Verdict verdict = Verdict::kPass;
@@ -100,6 +108,7 @@ class FrameScanner {
   static Decision take(TokenBucket& bucket, const char* limit, Nanos now);
   bool scan_preface(std::span<const std::uint8_t>& bytes);
   Decision decide(const Header& header, Nanos now);
+  Decision on_data(const Header& header, Nanos now);
   Decision on_headers(const Header& header, Nanos now);
   Decision on_continuation(const Header& header);
   Decision on_reset(const Header& header, Nanos now);
@@ -107,7 +116,7 @@ class FrameScanner {
   std::span<const std::uint8_t> filter_header(std::span<const std::uint8_t> bytes,
                                               std::string& out);
   void on_reply_header(const Header& header, std::string& out);
-  void hold_window_update(std::span<const std::uint8_t> increment);
+  void take_increment(std::string& out);
   void release_windows();
   void end_stream(std::uint32_t id);
   Stream* find(std::uint32_t id);
@@ -120,14 +129,16 @@ class FrameScanner {
   Assembly reply_;
   std::array<std::uint8_t, 4> increment_{};  // of the WINDOW_UPDATE being read
   std::size_t increment_have_ = 0;
-  std::uint32_t increment_stream_ = 0;  // 0: none is being read
+  bool reading_increment_ = false;
+  std::uint32_t increment_stream_ = 0;
   bool reply_in_header_block_ = false;
   bool waiting_ = false;
   std::uint32_t last_stream_ = 0;
   std::uint32_t continued_stream_ = 0;  // 0: no header block is open
   std::uint32_t header_block_ = 0;
-  std::vector<Stream> streams_;  // ascending id
-  std::uint64_t granted_ = 0;    // sum over streams_
+  std::vector<Stream> streams_;           // ascending id
+  std::uint64_t granted_ = 0;             // sum over streams_
+  std::int64_t window_ = kInitialWindow;  // of the connection
   std::string released_;
 };
 

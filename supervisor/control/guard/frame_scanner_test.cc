@@ -110,12 +110,31 @@ TEST_CASE("payload costs calls, in both directions") {
   Fixture f({}, 10);
   REQUIRE(f.request(headers(1)).verdict == Verdict::kPass);
   SECTION("sent") {
+    f.reply(window_update(0, 1'000'000) + window_update(1, 1'000'000));
     for (int i = 0; i < 19; ++i) REQUIRE(f.request(data(1, 16'384)).verdict == Verdict::kPass);
   }
   SECTION("received") {
     for (int i = 0; i < 19; ++i) f.reply(data(1, 16'384));
   }
   CHECK(f.request(headers(3)).verdict == Verdict::kWait);
+}
+
+TEST_CASE("windows bind the agent, of a stream and of the connection") {
+  Fixture f;
+  REQUIRE(f.request(headers(1) + headers(3)).verdict == Verdict::kPass);
+  std::string most = data(1, 16'384) + data(1, 16'384) + data(1, 16'384) + data(1, 16'383);
+  REQUIRE(f.request(most).verdict == Verdict::kPass);
+  SECTION("of the connection") { CHECK(f.closed_for(data(3, 1)) == "flow_control"); }
+  SECTION("of the stream") {
+    f.reply(window_update(0, 1000));
+    CHECK(f.closed_for(data(1, 1)) == "flow_control");
+  }
+  SECTION("until both are wider") {
+    f.reply(window_update(0, 1000) + window_update(1, 600));
+    CHECK(f.request(data(1, 600)).verdict == Verdict::kPass);
+    CHECK(f.request(data(3, 400)).verdict == Verdict::kPass);
+    CHECK(f.closed_for(data(3, 1)) == "flow_control");
+  }
 }
 
 TEST_CASE("a header block is bounded over all its frames") {
@@ -223,6 +242,14 @@ TEST_CASE("windows are granted within the credit; the oldest stream always gets 
     f.request(reset(3));
     CHECK(f.reply(window_update(3, 10)).empty());
   }
+}
+
+TEST_CASE("no stream is granted more than one message") {
+  Fixture f({.stream_credit = 5000});
+  f.request(headers(1));
+  CHECK(f.reply(window_update(1, 4000)) == window_update(1, 4000));
+  CHECK(f.reply(window_update(1, 1u << 30)) == window_update(1, 1000));
+  CHECK(f.reply(window_update(1, 1u << 30)).empty());
 }
 
 TEST_CASE("a released window never splits a header block") {

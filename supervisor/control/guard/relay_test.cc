@@ -131,6 +131,8 @@ TEST_CASE("a server that does not read is waited for, with at most 64 KiB held")
   write(worker, kPreface + settings() + headers(1));
   f.settle();
   std::string sent = read(server);
+  write(server, window_update(0, 0x7000'0000) + window_update(1, 0x7000'0000));
+  f.settle();
   std::size_t accepted = 0;
   std::string block;
   for (int i = 0; i < 8; ++i) block += data(1, 1000);
@@ -173,8 +175,10 @@ TEST_CASE("one agent's flood does not starve another's byte") {
   Fixture f;
   auto [hog, hog_server] = f.connect();
   auto [victim, victim_server] = f.connect();
-  std::string block = kPreface + settings() + headers(1);
-  for (int i = 0; i < 150; ++i) block += data(1, 1000);
+  write(hog_server, window_update(0, 1'000'000));
+  f.settle();
+  std::string block = kPreface + settings();
+  for (std::uint32_t id = 1; id < 80; id += 2) block += headers(id) + data(id, 4000);
   write(hog, block);
   write(victim, kPreface);
   REQUIRE(f.relay->turn(0));

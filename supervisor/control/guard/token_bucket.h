@@ -31,10 +31,9 @@ class TokenBucket {
 
  private:
   void refill(Nanos now) {
-    if (now > last_) {
-      double seconds = std::chrono::duration<double>(now - last_).count();
-      tokens_ = std::min(burst_, tokens_ + rate_ * seconds);
-    }
+    if (now <= last_) return;
+    double seconds = std::chrono::duration<double>(now - last_).count();
+    tokens_ = std::min(burst_, tokens_ + rate_ * seconds);
     last_ = now;
   }
 

@@ -42,7 +42,7 @@ struct Case {
 constexpr Case kCases[] = {
     {"garbage", true, "preface"},
     {"garbage_after_preface", true, "frame_bytes"},
-    {"long_message", false, ""},
+    {"long_message", true, "flow_control"},
     {"long_frame", true, "frame_bytes"},
     {"streams_without_ack", true, "open_streams"},
     {"streams_with_ack", true, "open_streams"},
