@@ -1,5 +1,7 @@
 #include "supervisor/control/attach/attach_client.h"
 
+#include <sys/socket.h>
+
 #include <catch2/catch_test_macros.hpp>
 
 #include "flodea/attach/v1/attach.pb.h"

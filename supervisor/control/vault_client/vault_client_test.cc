@@ -1,5 +1,7 @@
 #include "supervisor/control/vault_client/vault_client.h"
 
+#include <sys/socket.h>
+
 #include <catch2/catch_test_macros.hpp>
 
 #include "base/fd_message.h"

@@ -2,7 +2,9 @@
 // instances are descriptors without processes behind them; the test plays the worker on their far ends.
 #pragma once
 
+#include <fcntl.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 #include <functional>
 #include <map>
