@@ -39,7 +39,6 @@ Status serve() {
   auto own_filter = TRY(SeccompFilter::read(fds::kWorkerFilter));
   TRY(become_undumpable());
   TRY(keep_three_capabilities());
-
   auto worker =
       TRY(Worker::create(std::move(page), std::move(agent_filter), std::move(own_filter)));
   return worker->run();

@@ -3,6 +3,9 @@
 #include <signal.h>
 #include <sys/syscall.h>
 
+#include <fstream>
+#include <thread>
+
 #include <catch2/catch_test_macros.hpp>
 
 #include "base/clock.h"
@@ -459,5 +462,29 @@ TEST_CASE("the worker refuses what is no message of the attach protocol and goes
   must(agent.worker.receive(From::kRefused));
   CHECK_FALSE(must(agent.worker.ended(0)));
 }
+
+#if !defined(__SANITIZE_ADDRESS__)
+TEST_CASE("an idle worker has at most 0.6 MB of its own and few threads") {
+  Running agent(python_plan(kPrelude +
+                            "call('flodea.kernel.v1.Clock/Now')\nprint('idle')\ntime.sleep(3600)"));
+  must(agent.worker.logs_until("idle"));
+  auto field = [&](const char* file, const std::string& name) {
+    std::ifstream in("/proc/" + std::to_string(agent.worker.process().pid()) + "/" + file);
+    for (std::string word; in >> word;) {
+      std::uint64_t value = 0;
+      if (word == name + ":" && in >> value) return value;
+    }
+    return std::uint64_t{0};
+  };
+  auto anonymous_kib = field("smaps_rollup", "Anonymous");
+  auto threads = field("status", "Threads");
+  CAPTURE(anonymous_kib, threads, field("smaps_rollup", "Pss"));
+  CHECK(anonymous_kib > 0);
+  CHECK(anonymous_kib <= 600);
+  CHECK(threads <= 8 + 2 * std::thread::hardware_concurrency());  // gRPC has some per core
+  WARN("anonymous " << anonymous_kib << " KiB, PSS " << field("smaps_rollup", "Pss")
+                    << " KiB, threads " << threads);
+}
+#endif
 
 }  // namespace flodea::worker::testing
