@@ -71,7 +71,7 @@ class ChattyAgents {
         agent.bucket.charge(1);
         events.push_back({.kind = it->first,
                           .agent = name,
-                          .reason = "limit",
+                          .reason = "quota",
                           .message = fmt::format("{} more were left out before", it->second.count),
                           .generation = it->second.generation});
         it = agent.left_out.erase(it);

@@ -209,11 +209,9 @@ void LogDrain::end(const PipePtr& pipe) {
   for (auto& done : std::exchange(pipe->done, {})) done();
 }
 
-void LogDrain::add_note(const PipePtr& pipe, std::string text) {
+void LogDrain::add_note(const PipePtr& pipe, const std::string& text) {
   tell_limit(*pipe->agent, text);
-  LogRecord line{.stream = LogStream::kSystem, .time_ns = clock_.wall().count()};
-  std::string whole = "flodea: " + std::move(text);
-  line.text = whole;
+  LogRecord line{.stream = LogStream::kSystem, .time_ns = clock_.wall().count(), .text = text};
   if (pipe->agent->log->append(pipe->generation, {&line, 1}, std::nullopt))
     hooks_.on_stored(pipe->agent->id);
 }

@@ -57,7 +57,8 @@ class LogDrain {
     std::function<void(const AgentId&, const std::string&)> on_limit;
     std::function<void(const AgentId&)> on_stored;
   };
-  LogDrain(EventLoop& loop, const Clock& clock, const LogStoreLimits& limits, LogTee tee, Hooks hooks)
+  LogDrain(EventLoop& loop, const Clock& clock, const LogStoreLimits& limits, LogTee tee,
+           Hooks hooks)
       : loop_(loop),
         clock_(clock),
         limits_(limits),
@@ -103,7 +104,7 @@ class LogDrain {
   void nothing_more(const PipePtr& pipe, std::size_t torn_bytes);
   void wait(const PipePtr& pipe, Nanos delay);
   void end(const PipePtr& pipe);
-  void add_note(const PipePtr& pipe, std::string text);
+  void add_note(const PipePtr& pipe, const std::string& text);
   Nanos write_failed(AgentLog& agent, const Error& error);
   bool finishing(const Pipe& pipe) const { return !pipe.done.empty(); }
 

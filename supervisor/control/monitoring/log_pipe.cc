@@ -18,7 +18,7 @@ void note(FrameBatch& batch, std::int64_t time_ns, std::string text) {
   if (batch.complaint.empty()) batch.complaint = text;
   if (++batch.notes > kMaxNotes) return;
   batch.frames.push_back(
-      {.time_ns = time_ns, .stream = LogStream::kSystem, .text = "flodea: " + std::move(text)});
+      {.time_ns = time_ns, .stream = LogStream::kSystem, .text = std::move(text)});
   const LogFrame& line = batch.frames.back();
   batch.records.push_back({line.stream, line.flags, line.time_ns, line.text});
 }

@@ -187,12 +187,12 @@ class PageReader {
   }
 
   Status push_damage(std::uint64_t bytes, const Place& after) {
-    page_.push_back(LogLine{
-        .time = page_.empty() ? query_.since : page_.back().time,
-        .stream = LogStream::kSystem,
-        .generation = page_.empty() ? 0 : page_.back().generation,
-        .text = fmt::format("flodea: {} bytes of the log are damaged and cannot be read", bytes),
-        .cursor = to_cursor(after)});
+    page_.push_back(
+        LogLine{.time = page_.empty() ? query_.since : page_.back().time,
+                .stream = LogStream::kSystem,
+                .generation = page_.empty() ? 0 : page_.back().generation,
+                .text = fmt::format("{} bytes of the log are damaged and cannot be read", bytes),
+                .cursor = to_cursor(after)});
     return {};
   }
 

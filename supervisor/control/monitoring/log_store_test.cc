@@ -168,7 +168,7 @@ TEST_CASE("gaps and numbers that go back are noted, nothing is stored twice") {
   auto lines = s.lines(id);
   REQUIRE(lines.size() == 5);
   CHECK(lines[0].text == "one");
-  CHECK(lines[1].text == "flodea: 8 log lines are missing here");
+  CHECK(lines[1].text == "8 log lines are missing here");
   CHECK(lines[2].text == "ten");
   CHECK(lines[3].text.find("number 5 came after number 10") != std::string::npos);
   CHECK(lines[4].text == "eleven");

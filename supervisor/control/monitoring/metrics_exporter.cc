@@ -118,7 +118,7 @@ Status check(const ListenAddress& address, MetricsReach reach) {
                                                   address.text + " is not a loopback address")
                      .value();
     return tl::unexpected(std::move(error).with_remedy(
-        "use 127.0.0.1, or allow it in flodea.yaml (docs/metrics.md)"));
+        "use 127.0.0.1, and a reverse proxy to reach it from elsewhere (docs/metrics.md)"));
   }
   auto free = check_free(address);
   if (free) return {};
@@ -186,7 +186,7 @@ Result<std::unique_ptr<MetricsExporter>> MetricsExporter::start(const MetricsCon
   parts->collectable = std::make_shared<FlodeaCollectable>(config, std::move(collect));
   if (!config.address.empty()) {
     if (auto served = parts->serve(config); !served) {
-      return tl::unexpected(std::move(served).error().with_context("metrics").with_field(kSetting));
+      return tl::unexpected(std::move(served).error().with_field(kSetting));
     }
   }
   return std::unique_ptr<MetricsExporter>(new MetricsExporter(std::move(parts)));

@@ -5,6 +5,8 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <filesystem>
+#include <fstream>
 #include <map>
 #include <regex>
 #include <set>
@@ -189,6 +191,26 @@ TEST_CASE("a scrape shows agents by state and what each uses, by Prometheus' con
   CHECK(text.find("process_cpu_seconds_total ") != std::string::npos);
 }
 
+TEST_CASE("every family is in docs/metrics.md, and the page names no other") {
+  auto exporter = start(answering({agent("a", AgentState::kRunning)}));
+  exporter->call_ended("a", "M/X", "OK", milliseconds(1));
+  exporter->started("a", {{"exec", milliseconds(1)}});
+  exporter->service_restarted("vault");
+  auto source = std::filesystem::path(__FILE__).parent_path();
+  std::ifstream file(source / "../../../docs/metrics.md");
+  std::string page(std::istreambuf_iterator<char>(file), {});
+  REQUIRE(!page.empty());
+  auto names = [](const std::string& text, const std::regex& pattern) {
+    std::set<std::string> found;
+    for (std::sregex_iterator it(text.begin(), text.end(), pattern), end; it != end; ++it) {
+      found.insert((*it)[1]);
+    }
+    return found;
+  };
+  CHECK(names(page, std::regex("\\| `((flodea|process)_[a-z_]+)")) ==
+        names(scrape(*exporter), std::regex("# TYPE ((flodea|process)_[a-z_]+)")));
+}
+
 TEST_CASE("when the agents are not told in time, the last answer is shown with its age") {
   std::vector<std::function<void(std::vector<AgentView>)>> asked;
   std::mutex mutex;
@@ -235,7 +257,7 @@ TEST_CASE("a taken port is one clear error that names address, setting and remed
   auto second = MetricsExporter::start({.address = address}, answering({}));
   REQUIRE(!second);
   CHECK(second.error().describe() ==
-        "metrics: " + address +
+        address +
             " is in use by another program (field --metrics); "
             "end what listens there, or choose another with --metrics ADDR:PORT");
   first.reset();

@@ -62,7 +62,8 @@ void RecordedMetrics::call_ended(const std::string& agent, const std::string& me
   auto [name, fresh] = methods_.insert(bounded(methods_, method, kMaxMethods));
   MethodAndCode key(*name, std::ranges::find(kCodes, code) != kCodes.end() ? code : kOther);
   call_durations_.try_emplace(key, kCallBounds).first->second.observe(seconds_of(duration));
-  ++agent_named(agent).calls[std::move(key)];
+  if (!agent.empty())
+    ++agent_named(agent).calls[std::move(key)];  // empty: it was removed meanwhile
 }
 
 void RecordedMetrics::started(const std::vector<PhaseTime>& phases) {
