@@ -4,10 +4,12 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
+#include <cstdlib>
 #include <fstream>
 #include <iostream>
 #include <map>
@@ -22,7 +24,7 @@ using namespace flodea::root::testing;
 
 namespace {
 
-[[maybe_unused]] std::string slurp(const std::string& path) {
+std::string slurp(const std::string& path) {
   std::ifstream in(path);
   return {std::istreambuf_iterator<char>(in), {}};
 }
@@ -30,6 +32,75 @@ namespace {
 void require_ok(const Answered& answered, const FlodeadHost& host) {
   INFO(answered.reply.step() << ": " << answered.reply.message() << "\n" << host.log());
   REQUIRE(answered.reply.code() == 0);
+}
+
+// All that a start makes and that could be left, of the host and of flodead: a line each.
+using Inventory = std::vector<std::string>;
+
+std::vector<std::string> names_in(const std::string& dir) {
+  std::vector<std::string> names;
+  std::error_code none;
+  for (const auto& entry : std::filesystem::directory_iterator(dir, none)) names.push_back(entry.path().filename());
+  std::ranges::sort(names);
+  return names;
+}
+
+std::size_t attached_loops(const std::string& marker) {
+  std::size_t count = 0;
+  for (const std::string& name : names_in("/sys/block")) {
+    // The backing file of a volume is "/image" of a FUSE file system that is mounted nowhere.
+    if (name.starts_with("loop") && slurp("/sys/block/" + name + "/loop/backing_file").starts_with(marker)) ++count;
+  }
+  return count;
+}
+
+std::map<std::string, int> descriptors_of(pid_t pid) {
+  std::map<std::string, int> kinds;
+  for (const std::string& fd : names_in("/proc/" + std::to_string(pid) + "/fd")) {
+    std::error_code none;
+    std::string target = std::filesystem::read_symlink("/proc/" + std::to_string(pid) + "/fd/" + fd, none);
+    ++kinds[target.substr(0, target.find(':'))];
+  }
+  return kinds;
+}
+
+std::vector<std::string> groups_of(pid_t pid) {
+  // flodead's services say where its groups are.
+  std::string own = slurp("/proc/" + std::to_string(pid) + "/cgroup");
+  std::string unified = own.substr(own.find("0::") + 3);
+  unified = unified.substr(0, unified.find('\n'));
+  std::string base = std::filesystem::exists("/sys/fs/cgroup/unified") ? "/sys/fs/cgroup/unified" : "/sys/fs/cgroup";
+  std::vector<std::string> groups;
+  for (const std::string& name : names_in(base + std::filesystem::path(unified).parent_path().string())) {
+    if (name.size() > 32) groups.push_back(name);
+  }
+  return groups;
+}
+
+Inventory take_inventory(const FlodeadHost& host) {
+  Inventory lines;
+  lines.push_back("host's mounts " + std::to_string(std::hash<std::string>()(slurp("/proc/1/mountinfo"))));
+  lines.push_back("volumes' loop devices " + std::to_string(attached_loops("/image")));
+  for (const std::string& group : groups_of(host.child_named("flodea-vault").pid())) lines.push_back("group " + group);
+  for (const auto& [kind, count] : descriptors_of(host.pid())) lines.push_back("descriptor " + kind + " " + std::to_string(count));
+  for (const std::string& name : names_in(host.dir() + "/run/journal")) lines.push_back("journal " + name);
+  std::istringstream children(slurp("/proc/" + std::to_string(host.pid()) + "/task/" + std::to_string(host.pid()) + "/children"));
+  for (pid_t child; children >> child;) lines.push_back("child " + slurp("/proc/" + std::to_string(child) + "/comm"));
+  return lines;
+}
+
+PidFd worker_of(const Answered& started) {
+  auto worker = PidFd::open(started.reply.start().worker_pid());
+  REQUIRE(worker);
+  return std::move(*worker);
+}
+
+void end_and_release(FlodeadHost& host, const AgentId& agent, std::uint64_t generation, Answered& started) {
+  require_ok(host.kill_instance(agent, generation), host);
+  started.fds.clear();
+  auto released = host.release(agent, generation);
+  require_ok(released, host);
+  for (const std::string& left : released.reply.release().leftovers()) FAIL(left);
 }
 
 }  // namespace
@@ -63,5 +134,190 @@ TEST_CASE("an agent is started on its volume, found again by Adopt, ended, relea
   auto destroyed = host.destroy(agent);
   require_ok(destroyed, host);
   CHECK(destroyed.reply.destroy_volume().existed());
+  CHECK(host.stop() == 0);
+}
+
+TEST_CASE("fifty starts leave nothing, some of them killed in the middle") {
+  FlodeadHost host;
+  AgentId agent = AgentId::random();
+  require_ok(host.create_volume(agent), host);
+  Inventory before = take_inventory(host);
+  std::map<std::string, std::vector<double>> phases;
+  std::vector<std::string> order;
+  for (std::uint64_t generation = 1; generation <= 50; ++generation) {
+    if (generation % 5 == 0) {  // a Kill sent behind the Start, without waiting: it comes while the volume is being opened
+      v1::Request start;
+      *start.mutable_start() = host.start_request(agent, generation);
+      auto start_id = host.send(start);
+      v1::Request kill;
+      kill.mutable_kill()->set_agent_id(agent.text());
+      kill.mutable_kill()->set_generation(generation);
+      kill.mutable_kill()->set_reason("in the middle");
+      auto kill_id = host.send(kill);
+      auto started = host.wait_reply(start_id);
+      require_ok(host.wait_reply(kill_id), host);
+      started.fds.clear();
+      require_ok(host.release(agent, generation), host);
+      continue;
+    }
+    auto started = host.start(agent, generation);
+    require_ok(started, host);
+    if (generation % 7 == 0) REQUIRE(worker_of(started).send_signal(SIGKILL));
+    for (const auto& phase : started.reply.start().phases()) {
+      if (!phases.contains(phase.name())) order.push_back(phase.name());
+      phases[phase.name()].push_back(static_cast<double>(phase.nanos()) / 1e6);
+    }
+    end_and_release(host, agent, generation, started);
+  }
+  CHECK(take_inventory(host) == before);
+  for (const std::string& name : order) {
+    std::ranges::sort(phases[name]);
+    std::cout << name << " median " << phases[name][phases[name].size() / 2] << " ms\n";
+  }
+  CHECK(host.stop() == 0);
+}
+
+TEST_CASE("a killed control is followed by another that finds the agents with List and Adopt") {
+  FlodeadHost host;
+  AgentId agent = AgentId::random();
+  require_ok(host.create_volume(agent), host);
+  auto started = host.start(agent, 1);
+  require_ok(started, host);
+  REQUIRE(host.child_named("flodea-control").send_signal(SIGKILL));
+  host.accept_control();
+  CHECK(host.control_arguments().starts_with("--epoch 2 "));
+  v1::Request list;
+  list.mutable_list();
+  auto listed = host.ask(list);
+  REQUIRE(listed.reply.list().instances_size() == 1);
+  CHECK(listed.reply.list().instances(0).state() == v1::INSTANCE_STATE_RUNNING);
+  v1::Request adopt;
+  adopt.mutable_adopt()->set_agent_id(agent.text());
+  adopt.mutable_adopt()->set_generation(1);
+  auto adopted = host.ask(adopt);
+  require_ok(adopted, host);
+  REQUIRE(adopted.fds.size() == 4);
+  CHECK(ask_probe(adopted.fds[0].get(), "uid") == "0 0");
+  started.fds.clear();
+  end_and_release(host, agent, 1, adopted);
+  CHECK(host.stop() == 0);
+}
+
+TEST_CASE("a killed vault is continued, and its agents notice nothing") {
+  FlodeadHost host;
+  AgentId agent = AgentId::random();
+  require_ok(host.create_volume(agent), host);
+  auto started = host.start(agent, 1);
+  require_ok(started, host);
+  for (int i = 0; i < 5; ++i) {
+    host.kill_service("flodea-vault");
+    CHECK(ask_probe(started.fds[0].get(), "agent write /data/file" + std::to_string(i) + " hello") == "5 0");
+  }
+  end_and_release(host, agent, 1, started);
+  auto again = host.start(agent, 2);
+  require_ok(again, host);
+  CHECK(ask_probe(again.fds[0].get(), "agent read /data/file4") == "hello");
+  end_and_release(host, agent, 2, again);
+  CHECK(host.stop() == 0);
+}
+
+TEST_CASE("after kill -9 of flodead the next one undoes what it left") {
+  FlodeadHost host;
+  AgentId agent = AgentId::random();
+  require_ok(host.create_volume(agent), host);
+  Inventory before = take_inventory(host);
+  auto started = host.start(agent, 1);
+  require_ok(started, host);
+  PidFd worker = worker_of(started);
+  started.fds.clear();
+  host.kill();
+  CHECK_FALSE(*worker.ended(0));  // it outlives flodead: nothing here passes because it was gone before
+  host.launch();
+  host.accept_control();
+  CHECK(*worker.ended(0));
+  auto again = host.start(agent, 2);
+  require_ok(again, host);
+  end_and_release(host, agent, 2, again);
+  CHECK(take_inventory(host) == before);
+  CHECK(host.stop() == 0);
+}
+
+TEST_CASE("a second flodead on the same run directory is told who holds it") {
+  FlodeadHost host;
+  std::string command = host.dir() + "/bin/flodead --state-dir " + host.dir() + "/state --run-dir " + host.dir() + "/run 2>" + host.dir() + "/second";
+  CHECK(WEXITSTATUS(std::system(command.c_str())) == 78);
+  CHECK(slurp(host.dir() + "/second").find("(pid " + std::to_string(host.pid()) + ")") != std::string::npos);
+  CHECK(host.stop() == 0);
+}
+
+TEST_CASE("totals, unknown runtimes and missing bundles are refused, and nothing half made is left") {
+  FlodeadHost host({"--max-memory", "100Mi"});
+  AgentId first = AgentId::random();
+  AgentId second = AgentId::random();
+  require_ok(host.create_volume(first), host);
+  require_ok(host.create_volume(second), host);
+  Inventory before = take_inventory(host);
+  auto no_runtime = host.start(first, 1, [](v1::StartRequest& start) { start.set_runtime("cobol"); });
+  CHECK(no_runtime.reply.code() == static_cast<std::uint32_t>(Code::kNotFound));
+  auto no_bundle = host.start(first, 1, [](v1::StartRequest& start) { start.set_bundle(std::string(64, 'c')); });
+  CHECK(no_bundle.reply.code() == static_cast<std::uint32_t>(Code::kNotFound));
+  auto no_volume = host.start(AgentId::random(), 1);
+  CHECK(no_volume.reply.code() == static_cast<std::uint32_t>(Code::kNotFound));
+  CHECK(take_inventory(host) == before);
+  auto started = host.start(first, 1);
+  require_ok(started, host);
+  auto too_much = host.start(second, 1);
+  CHECK(too_much.reply.code() == static_cast<std::uint32_t>(Code::kResourceExhausted));
+  CHECK(too_much.reply.remedy().find("max-memory") != std::string::npos);
+  CHECK(host.start(first, 2).reply.code() == static_cast<std::uint32_t>(Code::kFailedPrecondition));
+  CHECK(host.destroy(first).reply.code() == static_cast<std::uint32_t>(Code::kFailedPrecondition));
+  end_and_release(host, first, 1, started);
+  CHECK(host.stop() == 0);
+}
+
+TEST_CASE("an agent past its memory limit is ended as a whole, with the kills counted") {
+  FlodeadHost host;
+  AgentId agent = AgentId::random();
+  require_ok(host.create_volume(agent), host);
+  auto started = host.start(agent, 1, [](v1::StartRequest& start) { start.mutable_limits()->set_memory_bytes(48 << 20); });
+  require_ok(started, host);
+  constexpr std::string_view kEat = "agent eat 96";  // the answer may never come
+  REQUIRE(::send(started.fds[0].get(), kEat.data(), kEat.size(), MSG_NOSIGNAL) > 0);
+  auto event = host.wait_event([](const v1::Reply& e) { return e.has_instance_exited(); });
+  CHECK(event.instance_exited().oom_kills() >= 1);
+  CHECK(event.instance_exited().memory_peak() > 40u << 20);
+  end_and_release(host, agent, 1, started);
+  CHECK(host.stop() == 0);
+}
+
+TEST_CASE("an instance is ended at its deadline") {
+  FlodeadHost host;
+  AgentId agent = AgentId::random();
+  require_ok(host.create_volume(agent), host);
+  auto started = host.start(agent, 1);
+  require_ok(started, host);
+  v1::Request request;
+  request.mutable_set_deadline()->set_agent_id(agent.text());
+  request.mutable_set_deadline()->set_generation(1);
+  request.mutable_set_deadline()->set_boottime_ns(static_cast<std::uint64_t>((SystemClock().boot() + std::chrono::milliseconds(50)).count()));
+  require_ok(host.ask(request), host);
+  auto event = host.wait_event([](const v1::Reply& e) { return e.has_instance_exited(); });
+  CHECK(event.instance_exited().killed_by() == "deadline");
+  end_and_release(host, agent, 1, started);
+  CHECK(host.stop() == 0);
+}
+
+TEST_CASE("flodead takes at most 5 MB of memory (PSS)") {
+  FlodeadHost host;
+  std::istringstream lines(slurp("/proc/" + std::to_string(host.pid()) + "/smaps_rollup"));
+  long pss = 0;
+  for (std::string word; lines >> word;) {
+    if (word == "Pss:") lines >> pss;
+  }
+  std::cout << "flodead PSS " << pss << " KiB\n";
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  CHECK(pss > 0);
+  CHECK(pss <= 5 * 1024);
+#endif
   CHECK(host.stop() == 0);
 }

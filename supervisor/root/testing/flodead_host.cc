@@ -128,12 +128,20 @@ void FlodeadHost::kill() {
 
 std::string FlodeadHost::log() const { return slurp(dir_ + "/log"); }
 
-pid_t FlodeadHost::child_named(const std::string& name) const {
+PidFd FlodeadHost::child_named(const std::string& name) const {
   std::ifstream children("/proc/" + std::to_string(pid()) + "/task/" + std::to_string(pid()) + "/children");
   for (pid_t child; children >> child;) {
-    if (slurp("/proc/" + std::to_string(child) + "/cmdline").starts_with(name)) return child;
+    if (slurp("/proc/" + std::to_string(child) + "/cmdline").starts_with(name)) return must(PidFd::open(child));
   }
-  return -1;
+  FAIL("flodead has no child " << name << "\n" << log());
+  return {};
+}
+
+void FlodeadHost::kill_service(const std::string& name) {
+  std::erase_if(unread_, [](const Answered& a) { return a.reply.has_service_changed(); });
+  REQUIRE(child_named(name).send_signal(SIGKILL));
+  wait_event([&](const v1::Reply& e) { return e.has_service_changed() && e.service_changed().service() == name && !e.service_changed().up(); });
+  wait_event([&](const v1::Reply& e) { return e.has_service_changed() && e.service_changed().service() == name && e.service_changed().up(); });
 }
 
 std::uint64_t FlodeadHost::send(v1::Request request) {
@@ -185,20 +193,25 @@ Answered FlodeadHost::create_volume(const AgentId& agent, std::uint64_t bytes) {
   return ask(std::move(request));
 }
 
+v1::StartRequest FlodeadHost::start_request(const AgentId& agent, std::uint64_t generation) const {
+  v1::StartRequest start;
+  start.set_agent_id(agent.text());
+  start.set_generation(generation);
+  start.set_hostname("probe");
+  start.set_bundle(kBundle);
+  start.set_runtime("python");
+  start.mutable_limits()->set_memory_bytes(64 << 20);
+  start.mutable_limits()->set_cpu_millis(1000);
+  start.mutable_limits()->set_pids(32);
+  start.mutable_limits()->set_open_files(128);
+  start.mutable_limits()->set_tmp_bytes(8 << 20);
+  return start;
+}
+
 Answered FlodeadHost::start(const AgentId& agent, std::uint64_t generation, const std::function<void(v1::StartRequest&)>& change) {
   v1::Request request;
-  auto* start = request.mutable_start();
-  start->set_agent_id(agent.text());
-  start->set_generation(generation);
-  start->set_hostname("probe");
-  start->set_bundle(kBundle);
-  start->set_runtime("python");
-  start->mutable_limits()->set_memory_bytes(64 << 20);
-  start->mutable_limits()->set_cpu_millis(1000);
-  start->mutable_limits()->set_pids(32);
-  start->mutable_limits()->set_open_files(128);
-  start->mutable_limits()->set_tmp_bytes(8 << 20);
-  if (change) change(*start);
+  *request.mutable_start() = start_request(agent, generation);
+  if (change) change(*request.mutable_start());
   return ask(std::move(request));
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/fd_message.h"
 #include "base/ids.h"
 #include "base/pid_fd.h"
@@ -36,13 +37,16 @@ class FlodeadHost {
   v1::Reply wait_event(const std::function<bool(const v1::Reply&)>& wanted);
 
   Answered create_volume(const AgentId& agent, std::uint64_t bytes = 16 << 20);
+  v1::StartRequest start_request(const AgentId& agent, std::uint64_t generation) const;
   Answered start(const AgentId& agent, std::uint64_t generation, const std::function<void(v1::StartRequest&)>& change = {});
   Answered kill_instance(const AgentId& agent, std::uint64_t generation);
   Answered release(const AgentId& agent, std::uint64_t generation);
   Answered destroy(const AgentId& agent);
 
   pid_t pid() const { return flodead_.pid(); }
-  pid_t child_named(const std::string& name) const;
+  // flodead's child of this name: never a number that kill(2) would take for a group.
+  PidFd child_named(const std::string& name) const;
+  void kill_service(const std::string& name);  // kill -9; returns when its next life is announced
   const std::string& dir() const { return dir_; }
   const std::string& control_arguments() const { return control_arguments_; }
   std::string log() const;

@@ -1,0 +1,54 @@
+#include "supervisor/root/journal.h"
+
+#include <fcntl.h>
+
+#include <catch2/catch_test_macros.hpp>
+#include <filesystem>
+#include <fstream>
+
+using namespace flodea;
+using namespace flodea::root;
+
+namespace {
+
+struct RunDir {
+  RunDir() {
+    char pattern[] = "/tmp/flodea-root-XXXXXX";
+    path = ::mkdtemp(pattern);
+    fd = UniqueFd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  }
+  ~RunDir() { std::filesystem::remove_all(path); }
+  std::string path;
+  UniqueFd fd;
+};
+
+}  // namespace
+
+TEST_CASE("what is recorded is found by the next life, and gone once erased") {
+  RunDir dir;
+  auto journal = Journal::open(dir.fd.get());
+  REQUIRE(journal);
+  REQUIRE(journal->record({.name = "abc-1", .boot_id = "boot", .uid_range = 17}));
+  auto next = Journal::open(dir.fd.get());
+  auto entries = next->entries();
+  REQUIRE(entries);
+  REQUIRE(entries->size() == 1);
+  CHECK(entries->front().name == "abc-1");
+  CHECK(entries->front().boot_id == "boot");
+  CHECK(entries->front().uid_range == 17);
+  REQUIRE(next->erase("abc-1"));
+  REQUIRE(next->erase("abc-1"));
+  CHECK(next->entries()->empty());
+}
+
+TEST_CASE("an entry whose writer was killed is dropped") {
+  RunDir dir;
+  auto journal = Journal::open(dir.fd.get());
+  for (const char* text : {"", "boot", "boot 17", "boot x\n", "boot 99999999999\n"}) {
+    std::ofstream(dir.path + "/journal/abc-1") << text;
+    auto entries = journal->entries();
+    REQUIRE(entries);
+    CHECK(entries->empty());
+    CHECK_FALSE(std::filesystem::exists(dir.path + "/journal/abc-1"));
+  }
+}
