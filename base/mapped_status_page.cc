@@ -57,19 +57,16 @@ Result<UniqueFd> make_status_page() {
   auto fd = TRY(
       adopt_fd(::memfd_create("flodea-status", MFD_CLOEXEC | MFD_ALLOW_SEALING), "memfd_create"));
   if (::ftruncate(fd.get(), StatusPage::kSize) != 0) return fail_errno("ftruncate status page");
-  {
-    auto region = TRY(map_region(fd.get(), ipc::read_write));
-    auto& page = *static_cast<StatusPage*>(region.get_address());
-    page.version.store(StatusPage::kVersion);
-    page.magic.store(StatusPage::kMagic);
-  }
   if (::fcntl(fd.get(), F_ADD_SEALS, kSeals) != 0) return fail_errno("seal the status page");
   return fd;
 }
 
 Result<StatusPageWriter> StatusPageWriter::map(int fd) {
   TRY(check_page(fd));
-  return StatusPageWriter(TRY(map_region(fd, ipc::read_write)));
+  StatusPageWriter writer(TRY(map_region(fd, ipc::read_write)));
+  writer.page().version.store(StatusPage::kVersion);
+  writer.page().magic.store(StatusPage::kMagic);
+  return writer;
 }
 
 void StatusPageWriter::set_phase(WorkerPhase phase) {
@@ -126,7 +123,8 @@ Result<StatusSnapshot> StatusPageReader::read() const {
   const StatusPage& p = page();
   auto phase = p.phase.load(std::memory_order_acquire);
   auto kind =
-      p.exit_kind.load(std::memory_order_acquire);  // before value and time: see record_exit
+      p.exit_kind.load(std::memory_order_acquire);   // before value and time: see record_exit
+  if (p.magic.load() == 0) return StatusSnapshot{};  // the worker has not begun
   if (p.magic.load() != StatusPage::kMagic || p.version.load() != StatusPage::kVersion) {
     return fail(Code::kDataLoss, "the status page is of another version, or overwritten");
   }

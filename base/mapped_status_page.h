@@ -17,14 +17,13 @@
 
 namespace flodea {
 
-// A fresh page: memfd of StatusPage::kSize, magic and version set, sealed SHRINK|GROW|SEAL,
-// close-on-exec.
+// A fresh page: memfd of StatusPage::kSize, all zero, sealed SHRINK|GROW|SEAL, close-on-exec.
 Result<UniqueFd> make_status_page();
 
 // The worker's view. One thread writes; every member is one atomic store or add.
 class StatusPageWriter {
  public:
-  static Result<StatusPageWriter> map(int fd);
+  static Result<StatusPageWriter> map(int fd);  // marks the page with magic and version
 
   void set_phase(WorkerPhase phase);
   void set_ready();
@@ -75,7 +74,8 @@ class StatusPageReader {
  public:
   // kPermissionDenied: not a memfd with the seals; kInvalidArgument: another size.
   static Result<StatusPageReader> map(int fd);
-  // kDataLoss: the worker wrote what no worker writes (magic, version, phase or exit kind).
+  // // A page that no worker has mapped yet reads as booting. kDataLoss: the worker wrote what no
+  // worker writes (magic, version, phase or exit kind).
   Result<StatusSnapshot> read() const;
 
  private:

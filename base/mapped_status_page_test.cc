@@ -46,6 +46,14 @@ TEST_CASE("a reader sees what the worker writes") {
   CHECK(seen->exit_kind == ExitKind::kNone);
 }
 
+TEST_CASE("a page that no worker has mapped yet reads as booting") {
+  auto fd = std::move(*make_status_page());
+  auto seen = StatusPageReader::map(fd.get())->read();
+  REQUIRE(seen.has_value());
+  CHECK(seen->phase == WorkerPhase::kBooting);
+  CHECK(seen->exit_kind == ExitKind::kNone);
+}
+
 TEST_CASE("the first exit record stays") {
   Page page;
   page.writer.record_exit(ExitKind::kSignaled, 9, Nanos(1));
