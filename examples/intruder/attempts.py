@@ -312,9 +312,16 @@ def _():
     return socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("192.0.2.1", 9))
 
 
+def _interface(index):
+    try:
+        return socket.if_indextoname(index)
+    except OSError:
+        return None
+
+
 @attempt("see another network interface")
 def _():
-    names = [name for _, name in socket.if_nameindex() if name != "lo"]
+    names = [name for index in range(2, 64) if (name := _interface(index))]
     if not names:
         raise Held("there is only lo")
     return names
@@ -449,7 +456,10 @@ def _():
 
 @attempt("raise its own limits")
 def _():
-    resource.setrlimit(resource.RLIMIT_NOFILE, (65536, 65536))
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (65536, 65536))
+    except ValueError as error:  # how this module says EPERM
+        raise Held(str(error)) from None
     return resource.getrlimit(resource.RLIMIT_NOFILE)
 
 
