@@ -144,10 +144,10 @@ bool set_capabilities(std::uint32_t low, std::uint32_t high, std::uint32_t inher
   return ::syscall(SYS_capset, &header, data) == 0;
 }
 
+// All of it: ambient capabilities pass exec without it, and what the worker starts can have none (it could not drop it itself).
 bool drop_bounding_set() {
   for (int capability = 0; ::prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; ++capability) {
-    bool kept = capability < 32 && (kWorkerCapabilities & bit(capability)) != 0;
-    if (!kept && ::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0) return false;
+    if (::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0) return false;
   }
   return true;
 }
@@ -157,8 +157,9 @@ bool drop_bounding_set() {
 bool shed_privileges(const ChildPlan&) {
   __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
   __user_cap_data_struct now[2]{};
-  if (!drop_bounding_set() || ::syscall(SYS_capget, &header, now) != 0) return false;
-  if (!set_capabilities(now[0].permitted, now[1].permitted, kWorkerCapabilities)) return false;
+  // Inheritable first: what is no longer in the bounding set cannot be added to it.
+  if (::syscall(SYS_capget, &header, now) != 0 || !set_capabilities(now[0].permitted, now[1].permitted, kWorkerCapabilities)) return false;
+  if (!drop_bounding_set()) return false;
   for (int capability : {CAP_KILL, CAP_SETUID, CAP_SETGID}) {
     if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0) != 0) return false;
   }
