@@ -54,6 +54,7 @@ class Client:
         self._pid = os.getpid()
         self._lock = allocate_lock()  # of all below; never held while waiting
         self._sending = allocate_lock()  # lines go out whole
+        self._outgoing = b""  # under _sending; what an interrupted sender leaves goes out before the next line
         self._slots: dict[int, Slot] = {}
         self._last_id = 0
         self._buffer = b""
@@ -65,8 +66,8 @@ class Client:
 
     def call(self, method: str, params: dict, timeout: float | None = None, key: str | None = None) -> dict:
         slot = Slot()
-        self.start(slot, method, params, timeout, key)
         try:
+            self.start(slot, method, params, timeout, key)
             self.wait(slot)
         except BaseException:
             self.abandon(slot)
@@ -88,15 +89,17 @@ class Client:
             self._last_id += 1
             slot.id = request["id"] = self._last_id
             self._slots[slot.id] = slot
+        queued = False
         try:
             line = dumps(request).encode() + b"\n"
             if len(line) > MAX_LINE:
                 raise InvalidArgument(f"the call is larger than {MAX_LINE} bytes")
             if credit:
                 line += self._credit_line(slot, credit)
+            queued = True
             self._send(line)
-        except BaseException:
-            self.forget(slot)
+        except BaseException:  # a signal's handler may raise anywhere
+            self.abandon(slot) if queued else self.forget(slot)
             raise
 
     def grant(self, slot: Slot, credit: int) -> None:
@@ -106,7 +109,10 @@ class Client:
         """Ends a call whose answer is no longer wanted."""
         if self.forget(slot) and self._broken is None:
             notice = {"jsonrpc": "2.0", "method": "cancel", "params": {"id": slot.id}}
-            self._send(dumps(notice).encode() + b"\n")
+            try:
+                self._send(dumps(notice).encode() + b"\n")
+            except Unavailable:
+                pass  # then the call is over as well
 
     def forget(self, slot: Slot) -> bool:
         with self._lock:
@@ -118,12 +124,14 @@ class Client:
 
     def _send(self, data: bytes) -> None:
         with self._sending:
-            while data:
+            self._outgoing += data
+            while self._outgoing:
                 try:
-                    data = data[os.write(self.fd, data):]
+                    self._outgoing = self._outgoing[os.write(self.fd, self._outgoing):]
                 except BlockingIOError:
                     self._wait_for_room()
                 except OSError as error:
+                    self._outgoing = b""
                     raise Unavailable(f"the connection to Flodea is broken: {error.strerror}") from None
 
     def _wait_for_room(self) -> None:
