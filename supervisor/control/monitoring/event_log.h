@@ -1,4 +1,5 @@
-// Every transition, limit and refusal, with its reason: on disk (state.db) before it is announced. Bounded; oldest go first.
+// Every transition, limit and refusal, with its reason: on disk (state.db) before it is announced.
+// Bounded; oldest go first.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +27,7 @@ struct Event {
 };
 
 struct EventQuery {
-  std::string agent;           // empty: all
+  std::string agent;  // empty: all
   std::uint64_t after_id = 0;
   Nanos since{};
   std::optional<std::uint32_t> tail;
@@ -35,12 +36,14 @@ struct EventQuery {
 
 class EventLog {
  public:
-  using Subscriber = std::function<void(const Event&)>;  // called on the recording thread: must not block
+  using Subscriber =
+      std::function<void(const Event&)>;  // called on the recording thread: must not block
   virtual ~EventLog() = default;
-  // Thread-safe. Stored, then announced. A chatty agent (limit and denied events) is held to a rate of its own; what was left out is
-  // counted in a later event of the same kind.
+  // Thread-safe. Stored, then announced. A chatty agent (limit and denied events) is held to a rate
+  // of its own; what was left out is counted in a later event of the same kind.
   virtual Status record(Event event) = 0;
-  // Pages, oldest first; an empty page: nothing more for now. `tail` says where the first page begins; go on with `after_id`.
+  // Pages, oldest first; an empty page: nothing more for now. `tail` says where the first page
+  // begins; go on with `after_id`.
   virtual Result<std::vector<Event>> query(const EventQuery& query) const = 0;
   virtual std::uint64_t subscribe(Subscriber subscriber) = 0;  // events recorded after this call
   // On return no call of it runs, unless it is the caller: hold no lock that the subscriber takes.
@@ -48,12 +51,13 @@ class EventLog {
 };
 
 struct EventLogConfig {
-  std::string path;      // of state.db; the log has a connection of its own
-  const Clock& clock;    // outlives the log
+  std::string path;    // of state.db; the log has a connection of its own
+  const Clock& clock;  // outlives the log
   std::uint64_t max_events = 1'000'000;
 };
 
-// Opened after StateDb, which refuses a file that is not its own. kDataLoss: no database, or damaged.
+// Opened after StateDb, which refuses a file that is not its own. kDataLoss: no database, or
+// damaged.
 Result<std::unique_ptr<EventLog>> make_event_log(EventLogConfig config);
 
 }  // namespace flodea::control
