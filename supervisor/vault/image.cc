@@ -248,7 +248,26 @@ int Image::write(const void* data, std::size_t size, std::uint64_t offset) const
   return 0;
 }
 
-int Image::sync() const { return ::fdatasync(fd_.get()) == 0 ? 0 : errno; }
+static iocb operation(int fd, unsigned short code, const void* data, std::size_t size,
+                      std::uint64_t offset) {
+  iocb out{};
+  out.aio_lio_opcode = code;
+  out.aio_fildes = static_cast<__u32>(fd);
+  out.aio_buf = reinterpret_cast<std::uint64_t>(data);
+  out.aio_nbytes = size;
+  out.aio_offset = static_cast<__s64>(offset);
+  return out;
+}
+
+iocb Image::read_operation(void* data, std::size_t size, std::uint64_t offset) const {
+  return operation(fd_.get(), IOCB_CMD_PREAD, data, size, ImageHeader::kBytes + offset);
+}
+
+iocb Image::write_operation(const void* data, std::size_t size, std::uint64_t offset) const {
+  return operation(fd_.get(), IOCB_CMD_PWRITE, data, size, ImageHeader::kBytes + offset);
+}
+
+iocb Image::sync_operation() const { return operation(fd_.get(), IOCB_CMD_FDSYNC, nullptr, 0, 0); }
 
 int Image::zero(std::uint64_t offset, std::uint64_t size) const {
   int done =

@@ -2,6 +2,8 @@
 // format.
 #pragma once
 
+#include <linux/aio_abi.h>
+
 #include <cstdint>
 #include <string>
 
@@ -52,7 +54,10 @@ class Image {
   // 0 or an errno. `size` bytes or nothing; buffers aligned to blocks where I/O is direct.
   int read(void* data, std::size_t size, std::uint64_t offset) const;
   int write(const void* data, std::size_t size, std::uint64_t offset) const;
-  int sync() const;
+  // The same for AioQueue.
+  iocb read_operation(void* data, std::size_t size, std::uint64_t offset) const;
+  iocb write_operation(const void* data, std::size_t size, std::uint64_t offset) const;
+  iocb sync_operation() const;  // as fdatasync(2)
   // Reads as zeros from then on; the space stays reserved.
   int zero(std::uint64_t offset, std::uint64_t size) const;
 

@@ -1,4 +1,4 @@
-// The memory of one worker thread: a FUSE request lands in it so that the payload of a WRITE begins
+// The memory of one request: it lands in it so that the payload of a WRITE begins
 // on a page, is encrypted where it lies and goes to the disk from there; a READ is decrypted in the
 // same place. Every page is present and locked from the start: the kernel copies requests while it
 // holds a reference to these pages, and a page that would have to be faulted in by a process being
@@ -15,7 +15,7 @@ namespace flodea::vault {
 class IoBuffer {
  public:
   // The largest READ or WRITE the kernel may send: FUSE's max_write.
-  static constexpr std::size_t kMaxPayload = 256 * 1024;
+  static constexpr std::size_t kMaxPayload = 128 * 1024;
 
   static Result<IoBuffer> create();
   IoBuffer(IoBuffer&& other) noexcept;

@@ -84,13 +84,24 @@ class Service::Call {
  private:
   Status create(const v1::CreateRequest& request, v1::CreateReply& reply) {
     auto agent = TRY(AgentId::parse(request.agent_id()));
-    if (TRY(Image::exists(s_.volumes_dir_.get(), agent)))
-      TRY(s_.keys_.volume_key(agent));  // never a new key for an old image
+    if (TRY(Image::exists(s_.volumes_dir_.get(), agent))) TRY(require_old_key(agent));
     auto key = TRY(s_.keys_.make_volume_key(agent));
     auto made = TRY(Image::make(s_.volumes_dir_.get(), agent, request.size_bytes(), key));
     reply.set_created(made.created);
     reply.set_size_bytes(made.plain_bytes);
     return {};
+  }
+
+  // An old image never gets a new key.
+  Status require_old_key(const AgentId& agent) {
+    auto key = s_.keys_.volume_key(agent);
+    if (key) return {};
+    if (key.error().code != Code::kNotFound) return tl::unexpected(std::move(key).error());
+    return tl::unexpected(
+        Error{.code = Code::kDataLoss,
+              .message = "agent " + agent.text() + " has a volume, but its key is missing"}
+            .with_remedy("put back keys/" + agent.text() +
+                         ".key, or remove the agent and apply it anew"));
   }
 
   Status serve(const v1::ServeRequest& request, v1::ServeReply& reply) {

@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <mutex>
 
 #include "supervisor/vault/volume_fuse.h"
 
@@ -34,16 +33,16 @@ void Volume::EndSession::operator()(fuse_session* session) const {
   ::fuse_session_destroy(session);
 }
 
-Volume::Volume(const AgentId& agent, Image image, Ciphers ciphers)
-    : agent_(agent), image_(std::move(image)), ciphers_(std::move(ciphers)) {}
+Volume::Volume(const AgentId& agent, Image image, BlockCipher cipher)
+    : agent_(agent), image_(std::move(image)), cipher_(std::move(cipher)) {}
 
 Volume::~Volume() = default;
 
 Result<std::unique_ptr<Volume>> Volume::create(const AgentId& agent, UniqueFd device, Image image,
                                                const VolumeKey& key, Connection connection) {
   TRY(make_non_blocking(device.get()));
-  Ciphers ciphers{TRY(BlockCipher::create(key)), TRY(BlockCipher::create(key))};
-  std::unique_ptr<Volume> volume(new Volume(agent, std::move(image), std::move(ciphers)));
+  std::unique_ptr<Volume> volume(
+      new Volume(agent, std::move(image), TRY(BlockCipher::create(key))));
   TRY(volume->open_session(std::move(device)));
   if (connection == Connection::kTakenOver) volume->replay_init();
   return volume;
@@ -96,80 +95,129 @@ Status Volume::ask_again() {
   return fail_errno("FUSE_NOTIFY_RESEND");
 }
 
-Volume::Turn Volume::receive(IoBuffer& buffer, std::size_t* bytes) {
-  auto space = buffer.request();
+Volume::Received Volume::receive(IoSlot& slot, std::size_t* bytes) {
+  auto space = slot.buffer.request();
   ssize_t n = ::read(device(), space.data(), space.size());
   if (n > 0) {
     *bytes = static_cast<std::size_t>(n);
-    return Turn::kServed;
+    return Received::kRequest;
   }
   // ENOENT: the request was interrupted before it was read.
-  return n < 0 && (errno == EAGAIN || errno == EINTR || errno == ENOENT) ? Turn::kNothing
-                                                                         : Turn::kClosed;
+  return n < 0 && (errno == EAGAIN || errno == EINTR || errno == ENOENT) ? Received::kNothing
+                                                                         : Received::kClosed;
 }
 
-void Volume::answer(IoBuffer& buffer, std::size_t bytes, unsigned seat) {
-  AnswerScope scope(buffer, seat);
+void Volume::answer(IoSlot& slot, std::size_t bytes, AioQueue& disk) {
+  AnswerScope scope(slot, disk);
   fuse_buf request{};
-  request.mem = buffer.request().data();
+  request.mem = slot.buffer.request().data();
   request.size = bytes;
   ::fuse_session_process_buf(session_.get(), &request);
 }
 
-int Volume::read(IoBuffer& buffer, unsigned seat, std::size_t size, std::uint64_t offset) {
-  if (!whole_blocks(size, offset)) return read_partial(buffer, seat, size, offset);
-  auto data = buffer.payload().first(size);
-  if (int error = image_.read(data.data(), size, offset); error != 0) return error;
-  return ciphers_[seat].decrypt(data, offset / kBlockBytes) ? 0 : EIO;
+void Volume::start(IoSlot& slot, IoSlot::Kind kind, fuse_req* request, AioQueue& disk) {
+  slot.kind = kind;
+  slot.volume = this;
+  slot.request = request;
+  slot.operation.aio_data = reinterpret_cast<std::uint64_t>(&slot);
+  disk.add(slot.operation);
 }
 
-int Volume::write(IoBuffer& buffer, unsigned seat, std::size_t size, std::uint64_t offset) {
-  if (!whole_blocks(size, offset)) return write_partial(buffer, seat, size, offset);
-  std::shared_lock lock(partial_);
-  auto data = buffer.payload().first(size);
-  if (!ciphers_[seat].encrypt(data, offset / kBlockBytes)) return EIO;
-  return image_.write(data.data(), size, offset);
+void Volume::start_read(IoSlot& slot, fuse_req* request, AioQueue& disk) {
+  if (whole_blocks(slot.size, slot.offset)) {
+    slot.operation = image_.read_operation(slot.buffer.payload().data(), slot.size, slot.offset);
+    start(slot, IoSlot::Kind::kRead, request, disk);
+  } else if (int error = read_partial(slot); error != 0) {
+    ::fuse_reply_err(request, error);
+  } else {
+    ::fuse_reply_buf(request, reinterpret_cast<const char*>(slot.buffer.payload().data()),
+                     slot.size);
+  }
 }
 
-int Volume::load_block(IoBuffer& buffer, unsigned seat, std::uint64_t block) {
-  auto scratch = buffer.scratch();
+void Volume::start_write(IoSlot& slot, fuse_req* request, AioQueue& disk) {
+  if (!whole_blocks(slot.size, slot.offset)) {
+    int error = write_partial(slot);
+    error != 0 ? ::fuse_reply_err(request, error) : ::fuse_reply_write(request, slot.size);
+    return;
+  }
+  if (!cipher_.encrypt(slot.buffer.payload().first(slot.size), slot.offset / kBlockBytes)) {
+    ::fuse_reply_err(request, EIO);
+    return;
+  }
+  slot.operation = image_.write_operation(slot.buffer.payload().data(), slot.size, slot.offset);
+  start(slot, IoSlot::Kind::kWrite, request, disk);
+}
+
+void Volume::start_sync(IoSlot& slot, fuse_req* request, AioQueue& disk) {
+  slot.operation = image_.sync_operation();
+  start(slot, IoSlot::Kind::kSync, request, disk);
+}
+
+void Volume::finish(IoSlot& slot, long result) {
+  IoSlot::Kind kind = std::exchange(slot.kind, IoSlot::Kind::kIdle);
+  fuse_req* request = std::exchange(slot.request, nullptr);
+  auto data = slot.buffer.payload().first(slot.size);
+  int error = kind == IoSlot::Kind::kSync ? static_cast<int>(-result)
+                                          : complete_transfer(slot, kind, result);
+  if (error == 0 && kind == IoSlot::Kind::kRead &&
+      !cipher_.decrypt(data, slot.offset / kBlockBytes))
+    error = EIO;
+  if (error != 0 || kind == IoSlot::Kind::kSync)
+    ::fuse_reply_err(request, error);
+  else if (kind == IoSlot::Kind::kRead)
+    ::fuse_reply_buf(request, reinterpret_cast<const char*>(data.data()), data.size());
+  else
+    ::fuse_reply_write(request, slot.size);
+}
+
+// A transfer may end short; the rest is fetched by hand.
+int Volume::complete_transfer(IoSlot& slot, IoSlot::Kind kind, long result) {
+  if (result < 0) return static_cast<int>(-result);
+  auto done = static_cast<std::size_t>(result);
+  if (done >= slot.size) return 0;
+  auto rest = slot.buffer.payload().subspan(done, slot.size - done);
+  return kind == IoSlot::Kind::kRead ? image_.read(rest.data(), rest.size(), slot.offset + done)
+                                     : image_.write(rest.data(), rest.size(), slot.offset + done);
+}
+
+int Volume::load_block(IoSlot& slot, std::uint64_t block) {
+  auto scratch = slot.buffer.scratch();
   if (int error = image_.read(scratch.data(), kBlockBytes, block * kBlockBytes); error != 0)
     return error;
-  return ciphers_[seat].decrypt(scratch, block) ? 0 : EIO;
+  return cipher_.decrypt(scratch, block) ? 0 : EIO;
 }
 
-int Volume::store_block(IoBuffer& buffer, unsigned seat, std::uint64_t block) {
-  auto scratch = buffer.scratch();
-  if (!ciphers_[seat].encrypt(scratch, block)) return EIO;
+int Volume::store_block(IoSlot& slot, std::uint64_t block) {
+  auto scratch = slot.buffer.scratch();
+  if (!cipher_.encrypt(scratch, block)) return EIO;
   return image_.write(scratch.data(), kBlockBytes, block * kBlockBytes);
 }
 
-// Pieces of blocks come from mke2fs and e2fsck alone, which write a superblock of 1 KiB; a loop
-// device with 4 KiB sectors sends none.
-int Volume::read_partial(IoBuffer& buffer, unsigned seat, std::size_t size, std::uint64_t offset) {
-  std::shared_lock lock(partial_);
-  auto payload = buffer.payload();
-  for (std::size_t done = 0; done < size;) {
-    std::size_t within = (offset + done) % kBlockBytes;
-    std::size_t piece = std::min(size - done, kBlockBytes - within);
-    if (int error = load_block(buffer, seat, (offset + done) / kBlockBytes); error != 0)
-      return error;
-    std::memcpy(payload.data() + done, buffer.scratch().data() + within, piece);
+// Pieces of blocks come from mke2fs and e2fsck alone, which write a superblock of 1 KiB and have
+// one request under way at a time; a loop device with 4 KiB sectors sends none. So they may block
+// this thread, and need no lock against whole blocks.
+int Volume::read_partial(IoSlot& slot) {
+  auto payload = slot.buffer.payload();
+  for (std::size_t done = 0; done < slot.size;) {
+    std::size_t within = (slot.offset + done) % kBlockBytes;
+    std::size_t piece = std::min(slot.size - done, kBlockBytes - within);
+    if (int error = load_block(slot, (slot.offset + done) / kBlockBytes); error != 0) return error;
+    std::memcpy(payload.data() + done, slot.buffer.scratch().data() + within, piece);
     done += piece;
   }
   return 0;
 }
 
-int Volume::write_partial(IoBuffer& buffer, unsigned seat, std::size_t size, std::uint64_t offset) {
-  std::unique_lock lock(partial_);
-  auto payload = buffer.payload();
-  for (std::size_t done = 0; done < size;) {
-    std::uint64_t block = (offset + done) / kBlockBytes;
-    std::size_t within = (offset + done) % kBlockBytes;
-    std::size_t piece = std::min(size - done, kBlockBytes - within);
-    if (int error = load_block(buffer, seat, block); error != 0) return error;
-    std::memcpy(buffer.scratch().data() + within, payload.data() + done, piece);
-    if (int error = store_block(buffer, seat, block); error != 0) return error;
+int Volume::write_partial(IoSlot& slot) {
+  auto payload = slot.buffer.payload();
+  for (std::size_t done = 0; done < slot.size;) {
+    std::uint64_t block = (slot.offset + done) / kBlockBytes;
+    std::size_t within = (slot.offset + done) % kBlockBytes;
+    std::size_t piece = std::min(slot.size - done, kBlockBytes - within);
+    if (int error = load_block(slot, block); error != 0) return error;
+    std::memcpy(slot.buffer.scratch().data() + within, payload.data() + done, piece);
+    if (int error = store_block(slot, block); error != 0) return error;
     done += piece;
   }
   return 0;

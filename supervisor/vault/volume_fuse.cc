@@ -11,14 +11,19 @@
 #include <string_view>
 
 #include "supervisor/vault/volume.h"
+#include "supervisor/vault/worker.h"
 
 namespace flodea::vault {
 namespace {
 
 constexpr double kForever = 1e9;  // nothing but us changes an attribute or a name
+// A connection has this many asynchronous requests under way at once: a third of its worker's slots
+// is left to others.
+constexpr unsigned kMaxInFlight = Worker::kSlots * 2 / 3;
+
 struct Answering {
-  IoBuffer* buffer = nullptr;
-  unsigned seat = 0;
+  IoSlot* slot = nullptr;
+  AioQueue* disk = nullptr;
 };
 thread_local Answering t_answering;
 
@@ -31,8 +36,8 @@ Volume& volume_of(fuse_req_t request) {
 void on_init(void*, fuse_conn_info* connection) {
   connection->want = FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO;
   connection->max_write = IoBuffer::kMaxPayload;
-  connection->max_background = 16;
-  connection->congestion_threshold = 12;
+  connection->max_background = kMaxInFlight;
+  connection->congestion_threshold = kMaxInFlight;
 }
 
 void on_lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
@@ -70,37 +75,35 @@ void on_open(fuse_req_t request, fuse_ino_t, fuse_file_info* file) {
 
 void on_read(fuse_req_t request, fuse_ino_t, std::size_t size, off_t offset, fuse_file_info*) {
   Volume& volume = volume_of(request);
-  auto at = static_cast<std::uint64_t>(offset);
-  std::uint64_t left = at < volume.plain_bytes() ? volume.plain_bytes() - at : 0;
-  std::size_t wanted = std::min<std::uint64_t>({size, left, IoBuffer::kMaxPayload});
-  int error = wanted == 0 ? 0 : volume.read(*t_answering.buffer, t_answering.seat, wanted, at);
-  if (error != 0)
-    ::fuse_reply_err(request, error);
+  IoSlot& slot = *t_answering.slot;
+  slot.offset = static_cast<std::uint64_t>(offset);
+  std::uint64_t left = slot.offset < volume.plain_bytes() ? volume.plain_bytes() - slot.offset : 0;
+  slot.size = std::min<std::uint64_t>({size, left, IoBuffer::kMaxPayload});
+  if (slot.size == 0)
+    ::fuse_reply_buf(request, nullptr, 0);
   else
-    ::fuse_reply_buf(request, reinterpret_cast<const char*>(t_answering.buffer->payload().data()),
-                     wanted);
+    volume.start_read(slot, request, *t_answering.disk);
 }
 
 void on_write(fuse_req_t request, fuse_ino_t, const char* data, std::size_t size, off_t offset,
               fuse_file_info*) {
   Volume& volume = volume_of(request);
-  auto at = static_cast<std::uint64_t>(offset);
-  auto payload = t_answering.buffer->payload();
-  int error = 0;
-  if (at > volume.plain_bytes() || size > volume.plain_bytes() - at)
-    error = EFBIG;
+  IoSlot& slot = *t_answering.slot;
+  slot.offset = static_cast<std::uint64_t>(offset);
+  slot.size = size;
+  auto payload = slot.buffer.payload();
+  if (slot.offset > volume.plain_bytes() || size > volume.plain_bytes() - slot.offset)
+    ::fuse_reply_err(request, EFBIG);
   else if (size > payload.size() || data != reinterpret_cast<const char*>(payload.data()))
-    error = EIO;  // not where IoBuffer puts the payload of a WRITE: a protocol we do not speak
+    ::fuse_reply_err(
+        request,
+        EIO);  // not where IoBuffer puts the payload of a WRITE: a protocol we do not speak
   else
-    error = volume.write(*t_answering.buffer, t_answering.seat, size, at);
-  if (error != 0)
-    ::fuse_reply_err(request, error);
-  else
-    ::fuse_reply_write(request, size);
+    volume.start_write(slot, request, *t_answering.disk);
 }
 
 void on_fsync(fuse_req_t request, fuse_ino_t, int, fuse_file_info*) {
-  ::fuse_reply_err(request, volume_of(request).sync());
+  volume_of(request).start_sync(*t_answering.slot, request, *t_answering.disk);
 }
 
 void on_fallocate(fuse_req_t request, fuse_ino_t, int mode, off_t offset, off_t size,
@@ -146,7 +149,7 @@ fuse_lowlevel_ops make_operations() {
 
 }  // namespace
 
-AnswerScope::AnswerScope(IoBuffer& buffer, unsigned seat) { t_answering = {&buffer, seat}; }
+AnswerScope::AnswerScope(IoSlot& slot, AioQueue& disk) { t_answering = {&slot, &disk}; }
 AnswerScope::~AnswerScope() { t_answering = {}; }
 
 const fuse_lowlevel_ops& volume_operations() {

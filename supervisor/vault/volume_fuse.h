@@ -8,7 +8,8 @@
 #include <cstdint>
 #include <limits>
 
-#include "supervisor/vault/io_buffer.h"
+#include "supervisor/vault/aio_queue.h"
+#include "supervisor/vault/io_slot.h"
 
 namespace flodea::vault {
 
@@ -26,7 +27,7 @@ inline constexpr std::uint64_t kReplayedInit = std::numeric_limits<std::uint64_t
 // session's.
 class AnswerScope {
  public:
-  AnswerScope(IoBuffer& buffer, unsigned seat);
+  AnswerScope(IoSlot& slot, AioQueue& disk);
   ~AnswerScope();
   AnswerScope(const AnswerScope&) = delete;
   AnswerScope& operator=(const AnswerScope&) = delete;

@@ -1,6 +1,7 @@
 #include "supervisor/helper/volume/loop_device.h"
 
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/loop.h>
 #include <sys/ioctl.h>
 
@@ -60,6 +61,12 @@ Result<LoopDevice> attach_loop(int backing_file) {
     if (device) return std::move(*device);
   }
   return fail(Code::kUnavailable, "no free loop device could be had in 64 attempts");
+}
+
+Status set_read_ahead(const LoopDevice& device, std::uint64_t bytes) {
+  if (::ioctl(device.fd.get(), BLKRASET, static_cast<unsigned long>(bytes / 512)) != 0)
+    return fail_errno("read-ahead of " + device.path);
+  return {};
 }
 
 Result<std::optional<LoopIdentity>> inspect_loop(int number) {

@@ -19,6 +19,8 @@ struct LoopDevice {
 // Blocks while the backing file does (until the vault answers).
 Result<LoopDevice> attach_loop(int backing_file);
 
+Status set_read_ahead(const LoopDevice& device, std::uint64_t bytes);
+
 // What the device of this number is at the moment: nullopt when it is free.
 Result<std::optional<LoopIdentity>> inspect_loop(int number);
 

@@ -20,6 +20,10 @@ constexpr const char* kImageName = "image";  // as flodea-vault shows it
 constexpr const char* kScratchDir =
     "/tmp";  // always there (FHS), and covered in our own mount namespace only
 
+// A read goes to the vault and back: steps larger than the usual 128 KiB keep several of them under
+// way.
+constexpr std::uint64_t kReadAheadBytes = 512 * 1024;
+
 Result<UniqueFd> open_plain_image(int fuse_mount) {
   return adopt_fd(::openat(fuse_mount, kImageName, O_RDWR | O_NOFOLLOW | O_CLOEXEC),
                   "open the plain image");
@@ -32,6 +36,7 @@ struct Mounted {
 
 Result<Mounted> mount_image(int image) {
   auto device = TRY(attach_loop(image));
+  TRY(set_read_ahead(device, kReadAheadBytes));
   auto root = TRY(mount_file_system(device.path));
   return Mounted{std::move(root), std::move(device.identity)};
 }

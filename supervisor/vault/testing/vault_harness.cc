@@ -100,6 +100,12 @@ Result<v1::Reply> as_result(v1::Reply reply) {
 
 }  // namespace
 
+Result<uid_t> flodea_uid() {
+  const passwd* user = ::getpwnam("flodea");
+  if (user == nullptr) return fail(Code::kNotFound, "there is no user flodea: run scripts/setup");
+  return user->pw_uid;
+}
+
 Result<UniqueFd> make_user_namespace(uid_t host_uid) {
   auto pair = TRY(make_socketpair(SOCK_STREAM));
   pid_t pid = ::fork();
@@ -200,9 +206,18 @@ Status VaultHarness::start_vault() {
 
 Result<ExitStatus> VaultHarness::kill_vault(int signal) {
   TRY(process_.send_signal(signal));
+  return wait_vault();
+}
+
+Result<ExitStatus> VaultHarness::wait_vault() {
   auto status = TRY(process_.wait());
   process_ = PidFd();
   return status;
+}
+
+void VaultHarness::hang_up() {
+  root_.reset();
+  control_.reset();
 }
 
 Result<v1::Reply> VaultHarness::call(Socket socket, v1::Request request,

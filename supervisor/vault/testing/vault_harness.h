@@ -33,6 +33,8 @@ class VaultHarness {
 
   Status start_vault();                       // takes over what is being served
   Result<ExitStatus> kill_vault(int signal);  // and waits for its end
+  Result<ExitStatus> wait_vault();            // until it ends by itself
+  void hang_up();                             // as a flodead that dies: its sockets close
   pid_t vault_pid() const { return process_.pid(); }
 
   enum class Socket { kRoot, kControl };
@@ -47,6 +49,7 @@ class VaultHarness {
   Result<UniqueFd> serve(const AgentId& agent);
   Status stop(const AgentId& agent);
 
+  int device(const AgentId& agent) const { return devices_.at(agent).get(); }
   std::string image_path(const AgentId& agent) const {
     return dir_ + "/volumes/" + agent.text() + ".img";
   }
@@ -69,6 +72,8 @@ class VaultHarness {
   std::map<AgentId, UniqueFd> devices_;
   std::uint64_t next_id_ = 1;
 };
+
+Result<uid_t> flodea_uid();  // of flodea-control
 
 // A user namespace in which 0 is `host_uid` and nothing else exists: what flodead makes for
 // flodea-control.
