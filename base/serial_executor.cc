@@ -23,17 +23,17 @@ SerialExecutor::~SerialExecutor() {
 }
 
 std::shared_ptr<SerialExecutor::Strand> SerialExecutor::make_strand() {
-  return std::shared_ptr<Strand>(new Strand(*this));
+  return std::make_shared<Strand>(*this);
 }
 
-void SerialExecutor::Strand::post(Task task) {
+void SerialExecutor::post(const std::shared_ptr<Queue>& queue, Task task) {
   {
-    std::lock_guard lock(executor_.mutex_);
-    tasks_.push_back(std::move(task));
-    if (std::exchange(scheduled_, true)) return;
-    executor_.ready_.push_back(shared_from_this());
+    std::lock_guard lock(mutex_);
+    queue->tasks.push_back(std::move(task));
+    if (std::exchange(queue->scheduled, true)) return;
+    ready_.push_back(queue);
   }
-  executor_.wake_.notify_one();
+  wake_.notify_one();
 }
 
 void SerialExecutor::work() {
@@ -46,19 +46,19 @@ void SerialExecutor::work() {
 }
 
 void SerialExecutor::run_one(std::unique_lock<std::mutex>& lock) {
-  std::shared_ptr<Strand> strand = std::move(ready_.front());
+  std::shared_ptr<Queue> queue = std::move(ready_.front());
   ready_.pop_front();
-  Task task = std::move(strand->tasks_.front());
-  strand->tasks_.pop_front();
+  Task task = std::move(queue->tasks.front());
+  queue->tasks.pop_front();
   lock.unlock();
   task();
   task = nullptr;  // what it held is released outside the lock
   lock.lock();
-  if (strand->tasks_.empty()) {
-    strand->scheduled_ = false;
+  if (queue->tasks.empty()) {
+    queue->scheduled = false;
     return;
   }
-  ready_.push_back(std::move(strand));
+  ready_.push_back(std::move(queue));
   wake_.notify_one();
 }
 

@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace flodea {
@@ -17,18 +18,7 @@ class SerialExecutor {
  public:
   using Task = std::function<void()>;
 
-  class Strand : public std::enable_shared_from_this<Strand> {
-   public:
-    // From any thread. Tasks posted before the executor is destroyed are run.
-    void post(Task task);
-
-   private:
-    friend class SerialExecutor;  // makes strands, runs their tasks
-    explicit Strand(SerialExecutor& executor) : executor_(executor) {}
-    SerialExecutor& executor_;
-    std::deque<Task> tasks_;  // under the executor's mutex_
-    bool scheduled_ = false;  // under the executor's mutex_: in ready_, or running
-  };
+  class Strand;
 
   SerialExecutor(unsigned threads, const char* name);  // name: ≤ 15 characters, of the threads
   ~SerialExecutor();  // runs what was posted, then ends; outlives its strands' users
@@ -36,14 +26,31 @@ class SerialExecutor {
   std::shared_ptr<Strand> make_strand();
 
  private:
+  struct Queue {  // of one strand; under mutex_
+    std::deque<Task> tasks;
+    bool scheduled = false;  // in ready_, or its task is running
+  };
+
+  void post(const std::shared_ptr<Queue>& queue, Task task);
   void work();
   void run_one(std::unique_lock<std::mutex>& lock);
 
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::deque<std::shared_ptr<Strand>> ready_;
+  std::deque<std::shared_ptr<Queue>> ready_;
   bool stopping_ = false;
   std::vector<std::thread> threads_;
+};
+
+class SerialExecutor::Strand {
+ public:
+  explicit Strand(SerialExecutor& executor) : executor_(executor) {}
+  // From any thread. Tasks posted before the executor is destroyed are run.
+  void post(Task task) { executor_.post(queue_, std::move(task)); }
+
+ private:
+  SerialExecutor& executor_;
+  std::shared_ptr<Queue> queue_ = std::make_shared<Queue>();
 };
 
 }  // namespace flodea

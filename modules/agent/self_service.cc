@@ -1,5 +1,6 @@
 #include "modules/agent/self_service.h"
 
+#include <memory>
 #include <utility>
 
 #include "proto/status_codec/status_codec.h"
@@ -123,9 +124,9 @@ grpc::ServerUnaryReactor* SelfService::Ready(grpc::CallbackServerContext* contex
 
 grpc::ServerWriteReactor<v1::StopNotice>* SelfService::WatchStop(
     grpc::CallbackServerContext* /*context*/, const v1::WatchStopRequest* /*request*/) {
-  auto* stream = new StopStream(stop_);
+  auto stream = std::make_unique<StopStream>(stop_);
   stream->begin();
-  return stream;
+  return stream.release();  // until OnDone
 }
 
 }  // namespace flodea::agent

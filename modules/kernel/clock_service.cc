@@ -81,9 +81,9 @@ grpc::ServerUnaryReactor* ClockService::Now(grpc::CallbackServerContext* context
 grpc::ServerUnaryReactor* ClockService::SleepUntil(grpc::CallbackServerContext* /*context*/,
                                                    const v1::SleepUntilRequest* request,
                                                    v1::SleepUntilResponse* response) {
-  auto* sleep = new Sleep(sleeper_, sleeps_, *response);
+  auto sleep = std::make_unique<Sleep>(sleeper_, sleeps_, *response);
   sleep->begin(decode(*request));
-  return sleep;
+  return sleep.release();  // until OnDone
 }
 
 }  // namespace flodea::kernel

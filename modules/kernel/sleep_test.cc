@@ -16,7 +16,7 @@ namespace {
 using std::chrono::seconds;
 
 struct Fixture {
-  SleepQueue::Id sleep(SleepClock which, Nanos until, int number) {
+  SleepQueue::Id begin(SleepClock which, Nanos until, int number) {
     return queue.add(which, until, [this, number] { woken.push_back(number); });
   }
   std::vector<int> due() {
@@ -34,9 +34,9 @@ struct Fixture {
 TEST_CASE("sleeps end in the order of their times") {
   Fixture f;
   Nanos now = f.clock.monotonic();
-  f.sleep(SleepClock::kMonotonic, now + seconds(3), 3);
-  f.sleep(SleepClock::kMonotonic, now + seconds(1), 1);
-  f.sleep(SleepClock::kMonotonic, now + seconds(2), 2);
+  f.begin(SleepClock::kMonotonic, now + seconds(3), 3);
+  f.begin(SleepClock::kMonotonic, now + seconds(1), 1);
+  f.begin(SleepClock::kMonotonic, now + seconds(2), 2);
   CHECK(f.due().empty());
   CHECK(f.queue.next(SleepClock::kMonotonic) == now + seconds(1));
   CHECK_FALSE(f.queue.next(SleepClock::kWall));
@@ -49,8 +49,8 @@ TEST_CASE("sleeps end in the order of their times") {
 
 TEST_CASE("setting the wall clock ends wall sleeps, and only these") {
   Fixture f;
-  f.sleep(SleepClock::kWall, f.clock.wall() + seconds(60), 1);
-  f.sleep(SleepClock::kMonotonic, f.clock.monotonic() + seconds(60), 2);
+  f.begin(SleepClock::kWall, f.clock.wall() + seconds(60), 1);
+  f.begin(SleepClock::kMonotonic, f.clock.monotonic() + seconds(60), 2);
   f.clock.set_wall(f.clock.wall() + seconds(61));
   CHECK(f.due() == std::vector{1});
 }
@@ -58,7 +58,7 @@ TEST_CASE("setting the wall clock ends wall sleeps, and only these") {
 TEST_CASE("a wall clock set back lengthens a wall sleep") {
   Fixture f;
   Nanos until = f.clock.wall() + seconds(60);
-  f.sleep(SleepClock::kWall, until, 1);
+  f.begin(SleepClock::kWall, until, 1);
   f.clock.set_wall(f.clock.wall() - seconds(3600));
   f.clock.advance(seconds(61));
   CHECK(f.due().empty());
@@ -68,7 +68,7 @@ TEST_CASE("a wall clock set back lengthens a wall sleep") {
 
 TEST_CASE("a cancelled sleep never ends") {
   Fixture f;
-  auto id = f.sleep(SleepClock::kMonotonic, f.clock.monotonic() + seconds(1), 1);
+  auto id = f.begin(SleepClock::kMonotonic, f.clock.monotonic() + seconds(1), 1);
   CHECK(f.queue.cancel(id));
   CHECK_FALSE(f.queue.cancel(id));
   f.clock.advance(seconds(2));

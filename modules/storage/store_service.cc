@@ -61,9 +61,9 @@ class StoreCall final : public grpc::ServerUnaryReactor {
 
 grpc::ServerUnaryReactor* start(const std::shared_ptr<StoreQueue>& queue,
                                 const google::protobuf::Message& response, Work work) {
-  auto* call = new StoreCall(queue, response);
+  auto call = std::make_unique<StoreCall>(queue, response);
   call->begin(std::move(work));
-  return call;
+  return call.release();  // until OnDone
 }
 
 grpc::ServerUnaryReactor* refuse(grpc::CallbackServerContext* context, const Error& error) {

@@ -75,7 +75,7 @@ std::map<std::string, std::uint64_t> CallMeter::calls_by_code() const {
 }
 
 ge::Interceptor* CallMeterFactory::CreateServerInterceptor(ge::ServerRpcInfo* info) {
-  return new MeteredCall(meter_, info->method());
+  return std::make_unique<MeteredCall>(meter_, info->method()).release();  // gRPC's from here on
 }
 
 }  // namespace flodea::control

@@ -1,5 +1,6 @@
-// The agents' side of control: one gRPC server per agent instance, on its own socketpair, behind the guard. Identity is the socket:
-// the service objects are built with the AgentId; no message carries one.
+// The agents' side of control: one gRPC server per agent instance, on its own socketpair, behind
+// the guard. Identity is the socket: the service objects are built with the AgentId; no message
+// carries one.
 #pragma once
 
 #include <cstdint>
@@ -25,11 +26,12 @@ struct SelfUsage {
 };
 
 struct StopNotice {
-  std::string reason;      // "operator", "shutdown", "replace"
-  Nanos deadline{};        // wall time at which it will be killed
+  std::string reason;  // "operator", "shutdown", "replace"
+  Nanos deadline{};    // wall time at which it will be killed
 };
 
-// What agent.v1.Self needs of the rest of control. Called on gRPC threads: every method is thread-safe and never blocks.
+// What agent.v1.Self needs of the rest of control. Called on gRPC threads: every method is
+// thread-safe and never blocks.
 class SelfBackend {
  public:
   virtual ~SelfBackend() = default;
@@ -42,7 +44,7 @@ struct AgentContext {
   AgentId id;
   Generation generation;
   AgentManifest manifest;
-  std::string spec_json;   // for Self/Describe
+  std::string spec_json;  // for Self/Describe
   std::uint32_t restarts = 0;
   UniqueFd store_directory;  // detached mount of store/, O_PATH
 };
@@ -54,21 +56,26 @@ struct GatewayUsage {
 };
 
 // A call that ended, for metrics. `method` is "flodea.kernel.v1.Clock/Now" or "unknown".
-using CallObserver = std::function<void(const AgentId&, const std::string& method, const std::string& code, Nanos duration)>;
+using CallObserver = std::function<void(const AgentId&, const std::string& method,
+                                        const std::string& code, Nanos duration)>;
 // A connection that the guard closed, or a limit an agent ran into: an event.
-using LimitObserver = std::function<void(const AgentId&, const std::string& limit, const std::string& message)>;
+using LimitObserver =
+    std::function<void(const AgentId&, const std::string& limit, const std::string& message)>;
 
 class Gateway {
  public:
   virtual ~Gateway() = default;
-  // Makes the agent's server and its modules; the descriptor is the worker's end, to be sent with Attach. An earlier attachment of the
-  // same agent is ended first. Thread-safe, and does not wait for agents.
+  // Makes the agent's server and its modules; the descriptor is the worker's end, to be sent with
+  // Attach. An earlier attachment of the same agent is ended first. Thread-safe, and does not wait
+  // for agents.
   virtual Result<UniqueFd> attach(AgentContext context) = 0;
-  // A fresh connection to the same server (worker asked for one: its old one was closed by the guard).
+  // A fresh connection to the same server (worker asked for one: its old one was closed by the
+  // guard).
   virtual Result<UniqueFd> reconnect(const AgentId& agent) = 0;
   // Tells the agent's WatchStop streams.
   virtual void notify_stop(const AgentId& agent, const StopNotice& notice) = 0;
-  // Ends server and modules, closes the store (synced); `done` runs on a thread of the gateway once no descriptor of the store is open.
+  // Ends server and modules, closes the store (synced); `done` runs on a thread of the gateway once
+  // no descriptor of the store is open.
   virtual void detach(const AgentId& agent, std::function<void()> done) = 0;
   virtual GatewayUsage usage(const AgentId& agent) const = 0;
 };
@@ -82,7 +89,8 @@ struct GatewayConfig {
   unsigned disk_threads = 3;  // shared by all agents' stores
 };
 
-// What the configuration refers to outlives the gateway. Its destructor ends all agents' servers and closes their stores.
+// What the configuration refers to outlives the gateway. Its destructor ends all agents' servers
+// and closes their stores.
 Result<std::unique_ptr<Gateway>> make_gateway(GatewayConfig config);
 
 }  // namespace flodea::control
