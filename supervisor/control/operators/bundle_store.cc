@@ -69,9 +69,7 @@ Status BundleStore::sweep() {
 
 Result<BundleUpload> BundleStore::receive() {
   auto directory = TRY(bundles_.duplicate());
-  BundleUpload upload(limits_, std::move(directory), naming_);
-  TRY_CONTEXT(upload.make_tree(), "receive a bundle");
-  return upload;
+  return BundleUpload::start(std::move(directory), limits_, naming_);
 }
 
 bool BundleStore::has(const BundleDigest& digest) const {

@@ -47,6 +47,10 @@ class BundleUpload {
   BundleUpload& operator=(BundleUpload&&) noexcept = default;
   ~BundleUpload();
 
+  // `naming` is held where a bundle gets its name.
+  static Result<BundleUpload> start(UniqueFd bundles, const BundleLimits& limits,
+                                    std::shared_ptr<std::mutex> naming);
+
   // Starts an entry. `mode` is an st_mode: its type, and whether anybody may execute it. `target`
   // is for symlinks alone.
   Status add(const std::string& path, std::uint32_t mode, const std::string& target);
@@ -56,7 +60,6 @@ class BundleUpload {
   Result<StoredBundle> finish();
 
  private:
-  friend class BundleStore;
   struct Entry {
     char type = 'd';
     bool executable = false;

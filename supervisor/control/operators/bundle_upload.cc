@@ -54,6 +54,13 @@ BundleUpload::BundleUpload(const BundleLimits& limits, UniqueFd bundles,
       naming_(std::move(naming)),
       name_(".incoming-" + AgentId::random().text()) {}
 
+Result<BundleUpload> BundleUpload::start(UniqueFd bundles, const BundleLimits& limits,
+                                         std::shared_ptr<std::mutex> naming) {
+  BundleUpload upload(limits, std::move(bundles), std::move(naming));
+  TRY_CONTEXT(upload.make_tree(), "receive a bundle");
+  return upload;
+}
+
 BundleUpload::~BundleUpload() { discard(); }
 
 void BundleUpload::discard() {

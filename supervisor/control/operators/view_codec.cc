@@ -46,6 +46,8 @@ void encode_sandbox(const AgentView& view, pb::Agent& wire) {
   pb::Sandbox* sandbox = wire.mutable_sandbox();
   sandbox->set_uid_base(view.uid_base);
   sandbox->set_seccomp_profile(view.seccomp_profile);
+  sandbox->set_volume_backend(view.volume_backend);
+  sandbox->set_landlock_abi(view.landlock_abi);
   sandbox->mutable_weakened()->Add(view.weakened.begin(), view.weakened.end());
 }
 
