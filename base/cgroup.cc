@@ -21,13 +21,16 @@ using Controller = CgroupController;
 constexpr std::size_t kFileLimit = 16 * 1024;
 constexpr std::uint32_t kCpuPeriodMicros = 100'000;
 
-constexpr std::array<std::string_view, kCgroupControllers> kNames{"unified", "memory", "pids", "cpu", "cpuacct", "io"};
+constexpr std::array<std::string_view, kCgroupControllers> kNames{"unified", "memory",  "pids",
+                                                                  "cpu",     "cpuacct", "io"};
 // The names of v1 hierarchies in mountinfo and /proc/self/cgroup.
-constexpr std::array<std::string_view, kCgroupControllers> kV1Names{"", "memory", "pids", "cpu", "cpuacct", "blkio"};
+constexpr std::array<std::string_view, kCgroupControllers> kV1Names{"",    "memory",  "pids",
+                                                                    "cpu", "cpuacct", "blkio"};
 
 std::size_t index(Controller controller) { return static_cast<std::size_t>(controller); }
 
-// Where a figure is read: a file of a controller's directory and, if the file has several, the key of its line.
+// Where a figure is read: a file of a controller's directory and, if the file has several, the key
+// of its line.
 struct Source {
   Controller controller;
   const char* file;
@@ -40,11 +43,21 @@ struct UsageRow {
   Source v1;
 };
 constexpr UsageRow kUsage[] = {
-    {&CgroupUsage::memory_current, {Controller::kUnified, "memory.current", "", 1}, {Controller::kMemory, "memory.usage_in_bytes", "", 1}},
-    {&CgroupUsage::memory_peak, {Controller::kUnified, "memory.peak", "", 1}, {Controller::kMemory, "memory.max_usage_in_bytes", "", 1}},
-    {&CgroupUsage::cpu_nanos, {Controller::kUnified, "cpu.stat", "usage_usec", 1000}, {Controller::kCpuacct, "cpuacct.usage", "", 1}},
-    {&CgroupUsage::oom_kills, {Controller::kUnified, "memory.events", "oom_kill", 1}, {Controller::kMemory, "memory.oom_control", "oom_kill", 1}},
-    {&CgroupUsage::pids, {Controller::kUnified, "pids.current", "", 1}, {Controller::kPids, "pids.current", "", 1}},
+    {&CgroupUsage::memory_current,
+     {Controller::kUnified, "memory.current", "", 1},
+     {Controller::kMemory, "memory.usage_in_bytes", "", 1}},
+    {&CgroupUsage::memory_peak,
+     {Controller::kUnified, "memory.peak", "", 1},
+     {Controller::kMemory, "memory.max_usage_in_bytes", "", 1}},
+    {&CgroupUsage::cpu_nanos,
+     {Controller::kUnified, "cpu.stat", "usage_usec", 1000},
+     {Controller::kCpuacct, "cpuacct.usage", "", 1}},
+    {&CgroupUsage::oom_kills,
+     {Controller::kUnified, "memory.events", "oom_kill", 1},
+     {Controller::kMemory, "memory.oom_control", "oom_kill", 1}},
+    {&CgroupUsage::pids,
+     {Controller::kUnified, "pids.current", "", 1},
+     {Controller::kPids, "pids.current", "", 1}},
 };
 
 Result<UniqueFd> open_dir(const std::string& path) {
@@ -88,12 +101,14 @@ std::uint64_t to_number(std::string_view text) {
 std::uint64_t figure_of(std::string_view text, std::string_view key) {
   if (key.empty()) return to_number(text);
   for (std::string_view line : split(text, '\n')) {
-    if (line.starts_with(key) && line.size() > key.size() && line[key.size()] == ' ') return to_number(line.substr(key.size() + 1));
+    if (line.starts_with(key) && line.size() > key.size() && line[key.size()] == ' ')
+      return to_number(line.substr(key.size() + 1));
   }
   return 0;
 }
 
-// "36 35 98:0 /root /mount opts - type source superopts": the mount point and, past the dash, type and super options.
+// "36 35 98:0 /root /mount opts - type source superopts": the mount point and, past the dash, type
+// and super options.
 void take_mount(std::string_view line, CgroupHierarchies& out, bool& v1) {
   auto fields = split(line, ' ');
   auto dash = std::ranges::find(fields, "-");
@@ -123,7 +138,9 @@ void take_own(std::string_view line, CgroupHierarchies& out) {
   }
 }
 
-std::string join(const std::string& mount, const std::string& own) { return own == "/" ? mount : mount + own; }
+std::string join(const std::string& mount, const std::string& own) {
+  return own == "/" ? mount : mount + own;
+}
 
 Status add_names(const std::string& parent, std::set<std::string>& names) {
   std::unique_ptr<DIR, int (*)(DIR*)> dir(::opendir(parent.c_str()), ::closedir);
@@ -138,14 +155,17 @@ Status add_names(const std::string& parent, std::set<std::string>& names) {
 
 std::string_view controller_name(CgroupController controller) { return kNames[index(controller)]; }
 
-Result<CgroupHierarchies> CgroupHierarchies::parse(std::string_view mountinfo, std::string_view self_cgroup) {
+Result<CgroupHierarchies> CgroupHierarchies::parse(std::string_view mountinfo,
+                                                   std::string_view self_cgroup) {
   CgroupHierarchies out;
   bool v1 = false;
   for (std::string_view line : split(mountinfo, '\n')) take_mount(line, out, v1);
   for (std::string_view line : split(self_cgroup, '\n')) take_own(line, out);
   if (out.mount[0].empty()) {
     auto error = fail(Code::kFailedPrecondition, "no cgroup2 file system is mounted").value();
-    return tl::unexpected(std::move(error).with_remedy("mount -t cgroup2 none /sys/fs/cgroup, or boot with the systemd.unified_cgroup_hierarchy option"));
+    return tl::unexpected(
+        std::move(error).with_remedy("mount -t cgroup2 none /sys/fs/cgroup, or boot with the "
+                                     "systemd.unified_cgroup_hierarchy option"));
   }
   out.layout = v1 ? CgroupLayout::kHybridV1 : CgroupLayout::kV2;
   return out;
@@ -181,7 +201,8 @@ Result<CgroupUsage> CgroupReader::read() const {
 Result<Cgroup> Cgroup::open(std::vector<CgroupPath> paths) {
   Cgroup group;
   group.unified_ = TRY(open_dir(paths.front().path));
-  group.events_ = TRY(adopt_fd(::openat(group.unified_.get(), "cgroup.events", O_RDONLY | O_CLOEXEC), "open cgroup.events"));
+  group.events_ = TRY(adopt_fd(
+      ::openat(group.unified_.get(), "cgroup.events", O_RDONLY | O_CLOEXEC), "open cgroup.events"));
   group.paths_ = std::move(paths);
   return group;
 }
@@ -190,13 +211,16 @@ Status Cgroup::add_to_v1(pid_t pid) const {
   for (const CgroupPath& path : paths_) {
     if (path.controller == Controller::kUnified) continue;
     auto dir = TRY(open_dir(path.path));
-    TRY_CONTEXT(write_file(dir.get(), "cgroup.procs", std::to_string(pid)), "cgroup " + std::string(controller_name(path.controller)));
+    TRY_CONTEXT(write_file(dir.get(), "cgroup.procs", std::to_string(pid)),
+                "cgroup " + std::string(controller_name(path.controller)));
   }
   return {};
 }
 
 Status Cgroup::kill() const { return write_file(unified_.get(), "cgroup.kill", "1"); }
-Status Cgroup::freeze(std::string_view state) const { return write_file(unified_.get(), "cgroup.freeze", state); }
+Status Cgroup::freeze(std::string_view state) const {
+  return write_file(unified_.get(), "cgroup.freeze", state);
+}
 
 // Read through `events_` itself: that is what makes its poll wait for the next change.
 Result<bool> Cgroup::populated() const {
@@ -211,8 +235,10 @@ Result<UniqueFd> Cgroup::watch_oom_v1() const {
   if (memory == paths_.end()) return UniqueFd();
   auto dir = TRY(open_dir(memory->path));
   auto event = TRY(adopt_fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd"));
-  auto control = TRY(adopt_fd(::openat(dir.get(), "memory.oom_control", O_RDONLY | O_CLOEXEC), "open memory.oom_control"));
-  TRY(write_file(dir.get(), "cgroup.event_control", std::to_string(event.get()) + " " + std::to_string(control.get())));
+  auto control = TRY(adopt_fd(::openat(dir.get(), "memory.oom_control", O_RDONLY | O_CLOEXEC),
+                              "open memory.oom_control"));
+  TRY(write_file(dir.get(), "cgroup.event_control",
+                 std::to_string(event.get()) + " " + std::to_string(control.get())));
   return event;
 }
 
@@ -237,7 +263,8 @@ Result<CgroupTree> CgroupTree::create(CgroupHierarchies hierarchies, std::string
   CgroupTree tree;
   tree.hierarchies_ = std::move(hierarchies);
   tree.name_ = name;
-  // A v2 group that has processes cannot hand controllers down, and ours has: only at the root does that rule not hold.
+  // A v2 group that has processes cannot hand controllers down, and ours has: only at the root does
+  // that rule not hold.
   if (tree.layout() == CgroupLayout::kV2) tree.hierarchies_.own[0] = "/";
   TRY(tree.make_parents());
   TRY(tree.layout() == CgroupLayout::kV2 ? tree.probe_v2() : tree.probe_v1());
@@ -265,34 +292,50 @@ Status CgroupTree::probe_v2() {
   if (enabled.ends_with('\n')) enabled.pop_back();
   auto on = [&](std::string_view name) { return contains(enabled, ' ', name); };
   bool memory = on("memory");
-  capabilities_ = {.memory = memory, .swap = memory && has_file(dir.get(), "memory.swap.max"), .pids = on("pids"), .cpu = on("cpu"),
-                   .io = on("io"), .memory_throttle = memory, .buffered_io = on("io") && memory, .oom_group = memory};
+  capabilities_ = {.memory = memory,
+                   .swap = memory && has_file(dir.get(), "memory.swap.max"),
+                   .pids = on("pids"),
+                   .cpu = on("cpu"),
+                   .io = on("io"),
+                   .memory_throttle = memory,
+                   .buffered_io = on("io") && memory,
+                   .oom_group = memory};
   return {};
 }
 
-// To move a process between groups waits for a grace period of RCU (17 ms measured), unless the host favours such moves. A v2 host
-// needs no move (CLONE_INTO_CGROUP); for v1 controllers the option of the v2 core beside them is what counts. Its others are kept.
+// To move a process between groups waits for a grace period of RCU (17 ms measured), unless the
+// host favours such moves. A v2 host needs no move (CLONE_INTO_CGROUP); for v1 controllers the
+// option of the v2 core beside them is what counts. Its others are kept.
 static Status favour_moves(const std::string& unified, std::string_view options) {
   auto fs = TRY(adopt_fd(::fspick(AT_FDCWD, unified.c_str(), FSPICK_CLOEXEC), "fspick"));
   for (std::string_view option : split(options, ',')) {
     if (option == "rw" || option == "ro" || option.empty()) continue;
-    if (::fsconfig(fs.get(), FSCONFIG_SET_FLAG, std::string(option).c_str(), nullptr, 0) != 0) return fail_errno("fsconfig");
+    if (::fsconfig(fs.get(), FSCONFIG_SET_FLAG, std::string(option).c_str(), nullptr, 0) != 0)
+      return fail_errno("fsconfig");
   }
-  if (::fsconfig(fs.get(), FSCONFIG_SET_FLAG, "favordynmods", nullptr, 0) != 0) return fail_errno("fsconfig favordynmods");
-  if (::fsconfig(fs.get(), FSCONFIG_CMD_RECONFIGURE, nullptr, nullptr, 0) != 0) return fail_errno("reconfigure cgroup2");
+  if (::fsconfig(fs.get(), FSCONFIG_SET_FLAG, "favordynmods", nullptr, 0) != 0)
+    return fail_errno("fsconfig favordynmods");
+  if (::fsconfig(fs.get(), FSCONFIG_CMD_RECONFIGURE, nullptr, nullptr, 0) != 0)
+    return fail_errno("reconfigure cgroup2");
   return {};
 }
 
 Status CgroupTree::probe_v1() {
-  [[maybe_unused]] auto favoured = favour_moves(hierarchies_.mount[0], hierarchies_.unified_options);  // without it, slower
-  auto there = [&](Controller controller) { return !hierarchies_.mount[index(controller)].empty(); };
+  [[maybe_unused]] auto favoured =
+      favour_moves(hierarchies_.mount[0], hierarchies_.unified_options);  // without it, slower
+  auto there = [&](Controller controller) {
+    return !hierarchies_.mount[index(controller)].empty();
+  };
   bool swap = false;
   if (there(Controller::kMemory)) {
     auto dir = TRY(open_dir(parent_of(Controller::kMemory)));
     swap = has_file(dir.get(), "memory.memsw.limit_in_bytes");
   }
-  capabilities_ = {.memory = there(Controller::kMemory), .swap = swap, .pids = there(Controller::kPids),
-                   .cpu = there(Controller::kCpu), .io = there(Controller::kIo)};
+  capabilities_ = {.memory = there(Controller::kMemory),
+                   .swap = swap,
+                   .pids = there(Controller::kPids),
+                   .cpu = there(Controller::kCpu),
+                   .io = there(Controller::kIo)};
   return {};
 }
 
@@ -308,11 +351,13 @@ Result<Cgroup> CgroupTree::make(const std::string& name, const CgroupLimits& lim
 
 Result<Cgroup> CgroupTree::open(const std::string& name) const {
   std::vector<CgroupPath> paths;
-  for (Controller controller : in_force()) paths.push_back({controller, parent_of(controller) + "/" + name});
+  for (Controller controller : in_force())
+    paths.push_back({controller, parent_of(controller) + "/" + name});
   return Cgroup::open(std::move(paths));
 }
 
-// The limits of one group, in the order they must be written: v1 wants memory+swap ≥ memory at all times.
+// The limits of one group, in the order they must be written: v1 wants memory+swap ≥ memory at all
+// times.
 Status CgroupTree::limit(const Cgroup& group, const CgroupLimits& limits) const {
   struct Row {
     bool wanted;
@@ -328,9 +373,12 @@ Status CgroupTree::limit(const Cgroup& group, const CgroupLimits& limits) const 
   const bool has_memory = capabilities_.memory && limits.memory_bytes != 0;
   const Row rows[] = {
       {has_memory, Controller::kMemory, "memory.max", "memory.limit_in_bytes", memory, memory},
-      {has_memory && capabilities_.swap, Controller::kMemory, "memory.swap.max", "memory.memsw.limit_in_bytes", "0", memory},
-      {has_memory && capabilities_.oom_group, Controller::kMemory, "memory.oom.group", nullptr, "1", ""},
-      {capabilities_.pids && limits.pids != 0, Controller::kPids, "pids.max", "pids.max", pids, pids},
+      {has_memory && capabilities_.swap, Controller::kMemory, "memory.swap.max",
+       "memory.memsw.limit_in_bytes", "0", memory},
+      {has_memory && capabilities_.oom_group, Controller::kMemory, "memory.oom.group", nullptr, "1",
+       ""},
+      {capabilities_.pids && limits.pids != 0, Controller::kPids, "pids.max", "pids.max", pids,
+       pids},
       {capabilities_.cpu && limits.cpu_millis != 0, Controller::kCpu, "cpu.max", "cpu.cfs_quota_us",
        quota + " " + std::to_string(kCpuPeriodMicros), quota},
   };
@@ -338,9 +386,11 @@ Status CgroupTree::limit(const Cgroup& group, const CgroupLimits& limits) const 
   for (const Row& row : rows) {
     const char* file = v2 ? row.v2_file : row.v1_file;
     if (!row.wanted || file == nullptr) continue;
-    auto path = std::ranges::find(group.paths(), v2 ? Controller::kUnified : row.v1_controller, &CgroupPath::controller);
+    auto path = std::ranges::find(group.paths(), v2 ? Controller::kUnified : row.v1_controller,
+                                  &CgroupPath::controller);
     auto dir = TRY(open_dir(path->path));
-    TRY_CONTEXT(write_file(dir.get(), file, v2 ? row.v2_text : row.v1_text), "cgroup " + std::string(controller_name(row.v1_controller)));
+    TRY_CONTEXT(write_file(dir.get(), file, v2 ? row.v2_text : row.v1_text),
+                "cgroup " + std::string(controller_name(row.v1_controller)));
   }
   return {};
 }

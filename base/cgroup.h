@@ -1,6 +1,7 @@
-// Control groups, as one class over two layouts (docs/root.md): cgroup v2, and the hybrid of v1 controllers beside a v2 core without
-// any. flodead makes, limits, kills and removes groups; control only reads usage, by the paths of StartReply.
-// Nothing here blocks for longer than a kernel write. Paths are flodead's own, never a client's.
+// Control groups, as one class over two layouts (docs/root.md): cgroup v2, and the hybrid of v1
+// controllers beside a v2 core without any. flodead makes, limits, kills and removes groups;
+// control only reads usage, by the paths of StartReply. Nothing here blocks for longer than a
+// kernel write. Paths are flodead's own, never a client's.
 #pragma once
 
 #include <array>
@@ -25,10 +26,11 @@ struct CgroupPath {
   std::string path;
 };
 
-// What this host can enforce and count. What is false here is refused or said, never dropped in silence.
+// What this host can enforce and count. What is false here is refused or said, never dropped in
+// silence.
 struct CgroupCapabilities {
   bool memory = false;
-  bool swap = false;             // no swap for agents
+  bool swap = false;  // no swap for agents
   bool pids = false;
   bool cpu = false;
   bool io = false;
@@ -51,7 +53,8 @@ struct CgroupUsage {
   std::uint64_t pids = 0;
 };
 
-// Where the hierarchies are, from the text of /proc/self/mountinfo and /proc/self/cgroup. `own` is the group this process is in.
+// Where the hierarchies are, from the text of /proc/self/mountinfo and /proc/self/cgroup. `own` is
+// the group this process is in.
 struct CgroupHierarchies {
   CgroupLayout layout = CgroupLayout::kV2;
   std::array<std::string, kCgroupControllers> mount;  // empty: not there
@@ -72,7 +75,8 @@ class CgroupReader {
   std::array<UniqueFd, kCgroupControllers> dirs_;
 };
 
-// A group in every hierarchy. The object does not own it: a group outlives flodead, and is removed by name (`CgroupTree::remove`).
+// A group in every hierarchy. The object does not own it: a group outlives flodead, and is removed
+// by name (`CgroupTree::remove`).
 class Cgroup {
  public:
   static Result<Cgroup> open(std::vector<CgroupPath> paths);  // the first is the one of kUnified
@@ -80,10 +84,11 @@ class Cgroup {
   int unified_dir() const { return unified_.get(); }
   // Puts a process into the v1 groups; into the v2 one it was cloned (CLONE_INTO_CGROUP).
   Status add_to_v1(pid_t pid) const;
-  Status kill() const;  // SIGKILL to every process in it, frozen or not
+  Status kill() const;                          // SIGKILL to every process in it, frozen or not
   Status freeze(std::string_view state) const;  // "0" or "1"
   Result<bool> populated() const;
-  // v1 kills one process on OOM and tells an eventfd; on v2 (memory.oom.group) the kernel kills the group: an invalid descriptor.
+  // v1 kills one process on OOM and tells an eventfd; on v2 (memory.oom.group) the kernel kills the
+  // group: an invalid descriptor.
   Result<UniqueFd> watch_oom_v1() const;
   // A descriptor that polls EPOLLPRI when `populated` changes. Owned by this object.
   int events_fd() const { return events_.get(); }
@@ -95,7 +100,8 @@ class Cgroup {
   UniqueFd events_;
 };
 
-// The part of the host's hierarchies where one supervisor makes its groups: `<own>/flodea-<name>/` each.
+// The part of the host's hierarchies where one supervisor makes its groups: `<own>/flodea-<name>/`
+// each.
 class CgroupTree {
  public:
   // Makes the parent groups, enables the controllers (v2) and finds what can be enforced.
@@ -104,10 +110,10 @@ class CgroupTree {
   CgroupLayout layout() const { return hierarchies_.layout; }
   const CgroupCapabilities& capabilities() const { return capabilities_; }
   Result<Cgroup> make(const std::string& name, const CgroupLimits& limits) const;
-  Result<Cgroup> open(const std::string& name) const;   // an existing one; kNotFound
-  Status remove(const std::string& name) const;         // must be empty; gone already: success
-  Result<std::vector<std::string>> names() const;       // groups that exist, in any hierarchy
-  Status remove_all() const;                            // the parents too; for the end of a supervisor without agents
+  Result<Cgroup> open(const std::string& name) const;  // an existing one; kNotFound
+  Status remove(const std::string& name) const;        // must be empty; gone already: success
+  Result<std::vector<std::string>> names() const;      // groups that exist, in any hierarchy
+  Status remove_all() const;  // the parents too; for the end of a supervisor without agents
 
  private:
   Status make_parents();

@@ -1,4 +1,5 @@
-// Time as a dependency: what reads a clock takes a `Clock&`, so that tests step a fake one (tests/support/fake_clock.h).
+// Time as a dependency: what reads a clock takes a `Clock&`, so that tests step a fake one
+// (tests/support/fake_clock.h).
 #pragma once
 
 #include <chrono>

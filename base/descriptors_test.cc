@@ -4,8 +4,9 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-#include <catch2/catch_test_macros.hpp>
 #include <thread>
+
+#include <catch2/catch_test_macros.hpp>
 
 #include "base/event_loop.h"
 #include "base/fd_message.h"

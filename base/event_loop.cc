@@ -22,7 +22,8 @@ Result<std::unique_ptr<EventLoop>> EventLoop::create() {
   return loop;
 }
 
-EventLoop::EventLoop(UniqueFd epoll, UniqueFd wake) : epoll_(std::move(epoll)), wake_(std::move(wake)) {}
+EventLoop::EventLoop(UniqueFd epoll, UniqueFd wake)
+    : epoll_(std::move(epoll)), wake_(std::move(wake)) {}
 EventLoop::~EventLoop() = default;
 
 Status EventLoop::watch(int fd, std::uint32_t events, Handler handler) {
@@ -96,7 +97,8 @@ int EventLoop::timeout_for(int wanted_ms) const {
 
 Status EventLoop::run_once(int timeout_ms) {
   std::array<epoll_event, 64> events;
-  int n = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), timeout_for(timeout_ms));
+  int n = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()),
+                       timeout_for(timeout_ms));
   if (n < 0 && errno != EINTR) return fail_errno("epoll_wait");
   for (int i = 0; i < n; ++i) {
     auto it = handlers_.find(events[i].data.fd);

@@ -1,5 +1,6 @@
-// A single-threaded epoll loop: the heart of flodead and of the worker, and of control's threads that watch descriptors.
-// Everything but `post` and `stop` belongs to the thread that runs the loop.
+// A single-threaded epoll loop: the heart of flodead and of the worker, and of control's threads
+// that watch descriptors. Everything but `post` and `stop` belongs to the thread that runs the
+// loop.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +25,8 @@ class EventLoop {
   static Result<std::unique_ptr<EventLoop>> create();
   ~EventLoop();
 
-  // Level-triggered. The loop does not own `fd`; call `unwatch` before it is closed. A handler may unwatch any descriptor.
+  // Level-triggered. The loop does not own `fd`; call `unwatch` before it is closed. A handler may
+  // unwatch any descriptor.
   Status watch(int fd, std::uint32_t events, Handler handler);
   Status change(int fd, std::uint32_t events);
   void unwatch(int fd);

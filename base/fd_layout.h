@@ -1,4 +1,5 @@
-// The descriptors that cross an exec, by number. flodead arranges them; the program on the other side finds them here.
+// The descriptors that cross an exec, by number. flodead arranges them; the program on the other
+// side finds them here.
 #pragma once
 
 namespace flodea::fd_layout {
@@ -21,21 +22,24 @@ inline constexpr int kKeys = 6;     // directory of the node key and wrapped key
 inline constexpr int kLast = 6;
 }  // namespace vault
 
-// flodea-helper: one SEQPACKET; the request comes on it with its descriptors, the reply leaves on it.
+// flodea-helper: one SEQPACKET; the request comes on it with its descriptors, the reply leaves on
+// it.
 namespace helper {
 inline constexpr int kRequest = 3;
 }  // namespace helper
 
-// flodea-worker. It holds *both* ends of what flodead keeps, so that a new flodead finds them with pidfd_getfd(2).
+// flodea-worker. It holds *both* ends of what flodead keeps, so that a new flodead finds them with
+// pidfd_getfd(2).
 namespace worker {
-inline constexpr int kAttach = 3;          // SEQPACKET, the worker's end (flodea.attach.v1)
-inline constexpr int kAttachPeer = 4;      // control's end, kept only
-inline constexpr int kLogWrite = 5;        // log pipe, write end, O_NONBLOCK
-inline constexpr int kLogRead = 6;         // log pipe, read end, kept only
-inline constexpr int kStatusPage = 7;      // sealed memfd (base/status_page.h)
-inline constexpr int kStore = 8;           // O_PATH dirfd of the store, kept only: 0700 of control's uid
-inline constexpr int kWorkerFilter = 9;    // sealed memfd: array of struct sock_filter for the worker itself
-inline constexpr int kAgentFilter = 10;    // sealed memfd: the same for the agent
+inline constexpr int kAttach = 3;      // SEQPACKET, the worker's end (flodea.attach.v1)
+inline constexpr int kAttachPeer = 4;  // control's end, kept only
+inline constexpr int kLogWrite = 5;    // log pipe, write end, O_NONBLOCK
+inline constexpr int kLogRead = 6;     // log pipe, read end, kept only
+inline constexpr int kStatusPage = 7;  // sealed memfd (base/status_page.h)
+inline constexpr int kStore = 8;  // O_PATH dirfd of the store, kept only: 0700 of control's uid
+inline constexpr int kWorkerFilter =
+    9;  // sealed memfd: array of struct sock_filter for the worker itself
+inline constexpr int kAgentFilter = 10;  // sealed memfd: the same for the agent
 inline constexpr int kLast = 10;
 }  // namespace worker
 

@@ -8,8 +8,10 @@
 namespace flodea {
 
 Status send_fd_message(int socket, std::string_view bytes, std::span<const int> fds) {
-  if (bytes.empty() || bytes.size() > kMaxFdMessageBytes) return fail(Code::kInvalidArgument, "message of " + std::to_string(bytes.size()) + " bytes");
-  if (fds.size() > kMaxFdsPerMessage) return fail(Code::kInvalidArgument, "too many descriptors in a message");
+  if (bytes.empty() || bytes.size() > kMaxFdMessageBytes)
+    return fail(Code::kInvalidArgument, "message of " + std::to_string(bytes.size()) + " bytes");
+  if (fds.size() > kMaxFdsPerMessage)
+    return fail(Code::kInvalidArgument, "too many descriptors in a message");
   iovec iov{.iov_base = const_cast<char*>(bytes.data()), .iov_len = bytes.size()};
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxFdsPerMessage)] = {};
   msghdr message{};
@@ -61,7 +63,8 @@ Result<FdMessage> receive_fd_message(int socket) {
   if (n < 0) return fail_errno("recvmsg");
   take_fds(message, out.fds);
   if (n == 0) return fail(Code::kCancelled, "the peer closed the socket");
-  if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) return fail(Code::kInvalidArgument, "truncated message");
+  if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0)
+    return fail(Code::kInvalidArgument, "truncated message");
   out.bytes.resize(static_cast<std::size_t>(n));
   return out;
 }

@@ -19,9 +19,11 @@ struct FdMessage {
   std::vector<UniqueFd> fds;  // at most kMaxFdsPerMessage, close-on-exec
 };
 
-// Never blocks when the socket is O_NONBLOCK: kUnavailable if it is full; kUnavailable with EPIPE if the peer is gone.
+// Never blocks when the socket is O_NONBLOCK: kUnavailable if it is full; kUnavailable with EPIPE
+// if the peer is gone.
 Status send_fd_message(int socket, std::string_view bytes, std::span<const int> fds = {});
-// kUnavailable (EAGAIN) when nothing waits; kCancelled when the peer has closed; kInvalidArgument on a truncated message.
+// kUnavailable (EAGAIN) when nothing waits; kCancelled when the peer has closed; kInvalidArgument
+// on a truncated message.
 Result<FdMessage> receive_fd_message(int socket);
 
 }  // namespace flodea

@@ -3,9 +3,10 @@
 #include <sqlite3.h>
 #include <sys/stat.h>
 
-#include <catch2/catch_test_macros.hpp>
 #include <filesystem>
 #include <fstream>
+
+#include <catch2/catch_test_macros.hpp>
 
 #include "base/ids.h"
 #include "base/result.h"
@@ -46,12 +47,15 @@ TEST_CASE("an error carries its context, field and remedy") {
 TEST_CASE("identifiers take their one form and no other") {
   CHECK(AgentId::parse(AgentId::random().text()));
   CHECK(AgentId::random() != AgentId::random());
-  for (const char* bad : {"", "../../etc", "0123456789ABCDEF0123456789ABCDEF", "0123456789abcdef0123456789abcde"}) CHECK_FALSE(AgentId::parse(bad));
+  for (const char* bad :
+       {"", "../../etc", "0123456789ABCDEF0123456789ABCDEF", "0123456789abcdef0123456789abcde"})
+    CHECK_FALSE(AgentId::parse(bad));
   CHECK(BundleDigest::parse("sha256:" + std::string(64, 'a')));
   CHECK_FALSE(BundleDigest::parse(std::string(64, 'a')));
   CHECK_FALSE(BundleDigest::from_hex(std::string(63, 'a') + "/"));
   for (const char* good : {"a", "ledger-2", "0x"}) CHECK(check_agent_name(good));
-  for (const char* bad : {"", "-a", "a-", "A", "a/b", "a.b", "../x", "a b"}) CHECK_FALSE(check_agent_name(bad));
+  for (const char* bad : {"", "-a", "a-", "A", "a/b", "a.b", "../x", "a b"})
+    CHECK_FALSE(check_agent_name(bad));
   CHECK_FALSE(check_agent_name(std::string(64, 'a')));
 }
 
@@ -61,14 +65,16 @@ TEST_CASE("nothing outside the directory can be opened") {
   CHECK(read_file(dir.fd.get(), "inside", 100).value() == "data");
   std::filesystem::create_symlink("/etc/passwd", dir.path + "/link");
   CHECK(std::ifstream(dir.path + "/link").good());  // the way out is there for those who follow it
-  for (const char* path : {"link", "../etc/passwd", "/etc/passwd", "inside/../../x"}) CHECK_FALSE(open_beneath(dir.fd.get(), path, O_RDONLY));
+  for (const char* path : {"link", "../etc/passwd", "/etc/passwd", "inside/../../x"})
+    CHECK_FALSE(open_beneath(dir.fd.get(), path, O_RDONLY));
   CHECK(read_file(dir.fd.get(), "inside", 3).error().code == Code::kOutOfRange);
   CHECK_FALSE(std::filesystem::exists(dir.path + "/inside.tmp"));
 }
 
 TEST_CASE("a transaction that is not committed leaves nothing") {
   TempDir dir;
-  auto db = sqlite::Database::open(dir.path + "/t.db", SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE).value();
+  auto db = sqlite::Database::open(dir.path + "/t.db", SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE)
+                .value();
   REQUIRE(db.exec("CREATE TABLE t(k TEXT PRIMARY KEY, v BLOB)"));
   auto insert = db.prepare("INSERT INTO t VALUES(?, ?)").value();
   {

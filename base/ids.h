@@ -1,5 +1,6 @@
-// Strong identifiers. An AgentId is made by control when an agent is first applied and is never reused; a Generation counts the
-// instances (starts) of one agent. Files, cgroups and messages of the root protocol carry these, never names and never paths.
+// Strong identifiers. An AgentId is made by control when an agent is first applied and is never
+// reused; a Generation counts the instances (starts) of one agent. Files, cgroups and messages of
+// the root protocol carry these, never names and never paths.
 #pragma once
 
 #include <compare>
@@ -14,9 +15,9 @@ namespace flodea {
 
 class AgentId {
  public:
-  AgentId() = default;                                 // empty: names no agent
+  AgentId() = default;                                  // empty: names no agent
   static Result<AgentId> parse(std::string_view text);  // exactly 32 lower-case hex digits
-  static AgentId random();                             // getrandom(2)
+  static AgentId random();                              // getrandom(2)
 
   const std::string& text() const { return text_; }
   bool empty() const { return text_.empty(); }
@@ -42,8 +43,8 @@ struct Epoch {
 class BundleDigest {
  public:
   BundleDigest() = default;
-  static Result<BundleDigest> parse(std::string_view text);      // with the "sha256:" prefix
-  static Result<BundleDigest> from_hex(std::string_view hex);    // 64 hex digits
+  static Result<BundleDigest> parse(std::string_view text);    // with the "sha256:" prefix
+  static Result<BundleDigest> from_hex(std::string_view hex);  // 64 hex digits
   std::string text() const { return "sha256:" + hex_; }
   const std::string& hex() const { return hex_; }
   bool empty() const { return hex_.empty(); }
@@ -54,12 +55,15 @@ class BundleDigest {
   std::string hex_;
 };
 
-// Names people give to agents: a DNS label (RFC 1123): [a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?, 1–63 characters.
+// Names people give to agents: a DNS label (RFC 1123): [a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?, 1–63
+// characters.
 Status check_agent_name(std::string_view name);
 
 }  // namespace flodea
 
 template <>
 struct std::hash<flodea::AgentId> {
-  std::size_t operator()(const flodea::AgentId& id) const { return std::hash<std::string>()(id.text()); }
+  std::size_t operator()(const flodea::AgentId& id) const {
+    return std::hash<std::string>()(id.text());
+  }
 };

@@ -38,16 +38,19 @@ void append_log_frame(const LogFrame& frame, std::string& out) {
 Result<std::optional<ParsedLogFrame>> parse_log_frame(std::string_view buffer) {
   if (buffer.size() < kLengthBytes) return std::nullopt;
   auto length = get<std::uint32_t>(buffer, 0);
-  if (length < kFixedBytes || length > kFixedBytes + LogFrame::kMaxText) return fail(Code::kDataLoss, "log frame with an impossible length");
+  if (length < kFixedBytes || length > kFixedBytes + LogFrame::kMaxText)
+    return fail(Code::kDataLoss, "log frame with an impossible length");
   if (buffer.size() < kLengthBytes + length) return std::nullopt;
   auto stream = get<std::uint8_t>(buffer, 5);
-  if (get<std::uint8_t>(buffer, 4) != LogFrame::kVersion || stream < 1 || stream > 4) return fail(Code::kDataLoss, "log frame of an unknown kind");
-  ParsedLogFrame parsed{.frame = {.seq = get<std::uint64_t>(buffer, 8),
-                                  .time_ns = get<std::int64_t>(buffer, 16),
-                                  .stream = static_cast<LogStream>(stream),
-                                  .flags = get<std::uint8_t>(buffer, 6),
-                                  .text = std::string(buffer.substr(LogFrame::kHeaderBytes, length - kFixedBytes))},
-                        .bytes = kLengthBytes + length};
+  if (get<std::uint8_t>(buffer, 4) != LogFrame::kVersion || stream < 1 || stream > 4)
+    return fail(Code::kDataLoss, "log frame of an unknown kind");
+  ParsedLogFrame parsed{
+      .frame = {.seq = get<std::uint64_t>(buffer, 8),
+                .time_ns = get<std::int64_t>(buffer, 16),
+                .stream = static_cast<LogStream>(stream),
+                .flags = get<std::uint8_t>(buffer, 6),
+                .text = std::string(buffer.substr(LogFrame::kHeaderBytes, length - kFixedBytes))},
+      .bytes = kLengthBytes + length};
   return parsed;
 }
 

@@ -5,7 +5,11 @@
 namespace flodea {
 namespace {
 LogFrame sample(std::uint64_t seq, std::string text) {
-  return {.seq = seq, .time_ns = 1'700'000'000'000'000'000, .stream = LogStream::kStderr, .flags = LogFrame::kPartial, .text = std::move(text)};
+  return {.seq = seq,
+          .time_ns = 1'700'000'000'000'000'000,
+          .stream = LogStream::kStderr,
+          .flags = LogFrame::kPartial,
+          .text = std::move(text)};
 }
 }  // namespace
 
@@ -26,7 +30,8 @@ TEST_CASE("a frame comes back as it went in, and says how long it was") {
 TEST_CASE("every prefix of a frame is incomplete, never wrong") {
   std::string pipe;
   append_log_frame(sample(1, "some text"), pipe);
-  for (std::size_t n = 0; n < pipe.size(); ++n) CHECK_FALSE(parse_log_frame(std::string_view(pipe).substr(0, n)).value().has_value());
+  for (std::size_t n = 0; n < pipe.size(); ++n)
+    CHECK_FALSE(parse_log_frame(std::string_view(pipe).substr(0, n)).value().has_value());
 }
 
 TEST_CASE("impossible lengths, versions and streams are refused") {

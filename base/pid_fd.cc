@@ -8,7 +8,8 @@
 namespace flodea {
 namespace {
 
-constexpr idtype_t kPidFd = static_cast<idtype_t>(3);  // P_PIDFD; glibc 2.36 has it, older headers do not
+constexpr idtype_t kPidFd =
+    static_cast<idtype_t>(3);  // P_PIDFD; glibc 2.36 has it, older headers do not
 
 Result<ExitStatus> reap(int fd, int flags) {
   siginfo_t info{};
@@ -18,7 +19,9 @@ Result<ExitStatus> reap(int fd, int flags) {
   } while (rc != 0 && errno == EINTR);
   if (rc != 0) return errno == ECHILD ? fail_errno("waitid", ESRCH) : fail_errno("waitid");
   if (info.si_pid == 0) return fail(Code::kUnavailable, "the process still runs");
-  return ExitStatus{.signaled = info.si_code != CLD_EXITED, .value = info.si_status, .core = info.si_code == CLD_DUMPED};
+  return ExitStatus{.signaled = info.si_code != CLD_EXITED,
+                    .value = info.si_status,
+                    .core = info.si_code == CLD_DUMPED};
 }
 
 }  // namespace
@@ -29,7 +32,8 @@ Result<PidFd> PidFd::open(pid_t pid) {
 }
 
 Status PidFd::send_signal(int signal) const {
-  if (::syscall(SYS_pidfd_send_signal, fd_.get(), signal, nullptr, 0) != 0) return fail_errno("pidfd_send_signal");
+  if (::syscall(SYS_pidfd_send_signal, fd_.get(), signal, nullptr, 0) != 0)
+    return fail_errno("pidfd_send_signal");
   return {};
 }
 

@@ -26,7 +26,8 @@ class PidFd {
   pid_t pid() const { return pid_; }  // for /proc and messages only
 
   Status send_signal(int signal) const;
-  // Reaps a child. Blocks unless `no_hang`; kUnavailable when it still runs, kNotFound when it is no child of ours.
+  // Reaps a child. Blocks unless `no_hang`; kUnavailable when it still runs, kNotFound when it is
+  // no child of ours.
   Result<ExitStatus> wait() const;
   Result<ExitStatus> wait_no_hang() const;
   // True once the process has ended (reaped or not). Waits up to `timeout_ms` (-1: for ever).

@@ -16,12 +16,24 @@ struct Suffix {
   std::uint64_t factor;
 };
 
-constexpr std::array<Suffix, 11> kByteSuffixes{{{"Ki", 1ull << 10}, {"Mi", 1ull << 20}, {"Gi", 1ull << 30}, {"Ti", 1ull << 40},
-                                                {"k", 1'000}, {"K", 1'000}, {"M", 1'000'000}, {"G", 1'000'000'000},
-                                                {"T", 1'000'000'000'000}, {"B", 1}, {"", 1}}};
+constexpr std::array<Suffix, 11> kByteSuffixes{{{"Ki", 1ull << 10},
+                                                {"Mi", 1ull << 20},
+                                                {"Gi", 1ull << 30},
+                                                {"Ti", 1ull << 40},
+                                                {"k", 1'000},
+                                                {"K", 1'000},
+                                                {"M", 1'000'000},
+                                                {"G", 1'000'000'000},
+                                                {"T", 1'000'000'000'000},
+                                                {"B", 1},
+                                                {"", 1}}};
 // Longest first where one is a prefix of another.
-constexpr std::array<Suffix, 6> kTimeSuffixes{{{"ns", 1}, {"us", 1'000}, {"ms", 1'000'000}, {"s", 1'000'000'000},
-                                               {"m", 60'000'000'000}, {"h", 3'600'000'000'000}}};
+constexpr std::array<Suffix, 6> kTimeSuffixes{{{"ns", 1},
+                                               {"us", 1'000},
+                                               {"ms", 1'000'000},
+                                               {"s", 1'000'000'000},
+                                               {"m", 60'000'000'000},
+                                               {"h", 3'600'000'000'000}}};
 
 constexpr std::uint64_t kMaxDuration = 366ull * 24 * 3'600'000'000'000;
 
@@ -34,17 +46,28 @@ std::size_t count_digits(std::string_view text, bool dot) {
 }
 
 tl::unexpected<Error> bad(std::string_view text, std::string_view what, std::string_view remedy) {
-  return tl::unexpected(fail(Code::kInvalidArgument, fmt::format("\"{}\" is not {}", text.substr(0, 64), what)).value().with_remedy(remedy));
+  return tl::unexpected(
+      fail(Code::kInvalidArgument, fmt::format("\"{}\" is not {}", text.substr(0, 64), what))
+          .value()
+          .with_remedy(remedy));
 }
 
-tl::unexpected<Error> bad_bytes(std::string_view text) { return bad(text, "a quantity of bytes", "write it as 64Mi, 1Gi or 512Ki"); }
-tl::unexpected<Error> bad_time(std::string_view text) { return bad(text, "a duration", "write it as 200ms, 5s, 2m or 1h30m"); }
-tl::unexpected<Error> bad_cpu(std::string_view text) { return bad(text, "an amount of CPU", "write it as 0.5, 2 or 250m, from 1m to 1024"); }
+tl::unexpected<Error> bad_bytes(std::string_view text) {
+  return bad(text, "a quantity of bytes", "write it as 64Mi, 1Gi or 512Ki");
+}
+tl::unexpected<Error> bad_time(std::string_view text) {
+  return bad(text, "a duration", "write it as 200ms, 5s, 2m or 1h30m");
+}
+tl::unexpected<Error> bad_cpu(std::string_view text) {
+  return bad(text, "an amount of CPU", "write it as 0.5, 2 or 250m, from 1m to 1024");
+}
 
 Result<double> parse_decimal(std::string_view text) {
   double value = 0;
-  auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
-  if (ec != std::errc() || end != text.data() + text.size() || !std::isfinite(value)) return fail(Code::kInvalidArgument, "not a number");
+  auto [end, ec] =
+      std::from_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
+  if (ec != std::errc() || end != text.data() + text.size() || !std::isfinite(value))
+    return fail(Code::kInvalidArgument, "not a number");
   return value;
 }
 
@@ -112,7 +135,8 @@ std::string format_bytes(std::uint64_t bytes) {
   while (unit + 1 < kUnits.size() && whole >= 1024) whole /= 1024, ++unit;
   std::uint64_t factor = 1ull << (10 * unit);
   if (bytes % factor == 0) return fmt::format("{}{}", bytes / factor, kUnits[unit]);
-  return fmt::format("{:.1f}{}", static_cast<double>(bytes) / static_cast<double>(factor), kUnits[unit]);
+  return fmt::format("{:.1f}{}", static_cast<double>(bytes) / static_cast<double>(factor),
+                     kUnits[unit]);
 }
 
 std::string format_duration(Nanos duration) {
@@ -135,17 +159,19 @@ std::string format_rfc3339(Nanos wall) {
   std::time_t t = seconds.count();
   std::tm tm{};
   ::gmtime_r(&t, &tm);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:09}Z", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
-                     tm.tm_sec, (wall - seconds).count());
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:09}Z", tm.tm_year + 1900, tm.tm_mon + 1,
+                     tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (wall - seconds).count());
 }
 
 static Result<Nanos> parse_zone(std::string_view zone) {
   if (zone == "Z" || zone == "z") return Nanos(0);
-  if (zone.size() != 6 || (zone[0] != '+' && zone[0] != '-') || zone[3] != ':') return fail(Code::kInvalidArgument, "zone");
+  if (zone.size() != 6 || (zone[0] != '+' && zone[0] != '-') || zone[3] != ':')
+    return fail(Code::kInvalidArgument, "zone");
   int hours = 0, minutes = 0;
   auto h = std::from_chars(zone.data() + 1, zone.data() + 3, hours);
   auto m = std::from_chars(zone.data() + 4, zone.data() + 6, minutes);
-  if (h.ec != std::errc() || m.ec != std::errc() || hours > 23 || minutes > 59) return fail(Code::kInvalidArgument, "zone");
+  if (h.ec != std::errc() || m.ec != std::errc() || hours > 23 || minutes > 59)
+    return fail(Code::kInvalidArgument, "zone");
   Nanos offset = std::chrono::hours(hours) + std::chrono::minutes(minutes);
   return zone[0] == '-' ? -offset : offset;
 }

@@ -9,7 +9,8 @@ TEST_CASE("bytes are read with binary and decimal suffixes") {
   CHECK(parse_bytes("1Gi").value() == 1ull << 30);
   CHECK(parse_bytes("5k").value() == 5000);
   CHECK(parse_bytes("4096").value() == 4096);
-  for (const char* bad : {"", "Mi", "64mi", "64 Mi", "-1", "1.5Gi", "99999999999Ti", "0x10", "64Mi "}) {
+  for (const char* bad :
+       {"", "Mi", "64mi", "64 Mi", "-1", "1.5Gi", "99999999999Ti", "0x10", "64Mi "}) {
     CAPTURE(bad);
     auto refused = parse_bytes(bad);
     REQUIRE_FALSE(refused);
@@ -41,14 +42,17 @@ TEST_CASE("cpu is cores or millicores") {
 }
 
 TEST_CASE("what is formatted reads back as the same") {
-  for (std::uint64_t bytes : {1ull, 1023ull, 64ull << 20, 3ull << 30}) CHECK(parse_bytes(format_bytes(bytes)).value() == bytes);
+  for (std::uint64_t bytes : {1ull, 1023ull, 64ull << 20, 3ull << 30})
+    CHECK(parse_bytes(format_bytes(bytes)).value() == bytes);
   CHECK(format_bytes(1'500'000'000) == "1.4Gi");
-  for (auto ns : {200'000'000ll, 5'000'000'000ll, 125'000'000'000ll}) CHECK(parse_duration(format_duration(Nanos(ns))).value() == Nanos(ns));
+  for (auto ns : {200'000'000ll, 5'000'000'000ll, 125'000'000'000ll})
+    CHECK(parse_duration(format_duration(Nanos(ns))).value() == Nanos(ns));
   Nanos time = std::chrono::seconds(1'767'322'985) + Nanos(678'901'234);
   CHECK(format_rfc3339(time) == "2026-01-02T03:03:05.678901234Z");
   CHECK(parse_rfc3339(format_rfc3339(time)).value() == time);
   CHECK(parse_rfc3339("2026-01-02T04:03:05.678901234+01:00").value() == time);
-  for (const char* bad : {"", "yesterday", "2026-01-02", "2026-01-02T03:04:05", "2026-13-02T03:04:05Z", "2026-01-02T03:04:05+99:00"}) {
+  for (const char* bad : {"", "yesterday", "2026-01-02", "2026-01-02T03:04:05",
+                          "2026-13-02T03:04:05Z", "2026-01-02T03:04:05+99:00"}) {
     CAPTURE(bad);
     CHECK_FALSE(parse_rfc3339(bad));
   }

@@ -7,21 +7,36 @@ namespace flodea {
 
 std::string_view code_name(Code code) {
   switch (code) {
-    case Code::kCancelled: return "CANCELLED";
-    case Code::kUnknown: return "UNKNOWN";
-    case Code::kInvalidArgument: return "INVALID_ARGUMENT";
-    case Code::kDeadlineExceeded: return "DEADLINE_EXCEEDED";
-    case Code::kNotFound: return "NOT_FOUND";
-    case Code::kAlreadyExists: return "ALREADY_EXISTS";
-    case Code::kPermissionDenied: return "PERMISSION_DENIED";
-    case Code::kResourceExhausted: return "RESOURCE_EXHAUSTED";
-    case Code::kFailedPrecondition: return "FAILED_PRECONDITION";
-    case Code::kAborted: return "ABORTED";
-    case Code::kOutOfRange: return "OUT_OF_RANGE";
-    case Code::kUnimplemented: return "UNIMPLEMENTED";
-    case Code::kInternal: return "INTERNAL";
-    case Code::kUnavailable: return "UNAVAILABLE";
-    case Code::kDataLoss: return "DATA_LOSS";
+    case Code::kCancelled:
+      return "CANCELLED";
+    case Code::kUnknown:
+      return "UNKNOWN";
+    case Code::kInvalidArgument:
+      return "INVALID_ARGUMENT";
+    case Code::kDeadlineExceeded:
+      return "DEADLINE_EXCEEDED";
+    case Code::kNotFound:
+      return "NOT_FOUND";
+    case Code::kAlreadyExists:
+      return "ALREADY_EXISTS";
+    case Code::kPermissionDenied:
+      return "PERMISSION_DENIED";
+    case Code::kResourceExhausted:
+      return "RESOURCE_EXHAUSTED";
+    case Code::kFailedPrecondition:
+      return "FAILED_PRECONDITION";
+    case Code::kAborted:
+      return "ABORTED";
+    case Code::kOutOfRange:
+      return "OUT_OF_RANGE";
+    case Code::kUnimplemented:
+      return "UNIMPLEMENTED";
+    case Code::kInternal:
+      return "INTERNAL";
+    case Code::kUnavailable:
+      return "UNAVAILABLE";
+    case Code::kDataLoss:
+      return "DATA_LOSS";
   }
   return "UNKNOWN";
 }
@@ -59,15 +74,36 @@ tl::unexpected<Error> fail(Code code, std::string message, std::source_location 
 
 static Code code_of_errno(int err) {
   switch (err) {
-    case ENOENT: case ESRCH: return Code::kNotFound;
-    case EEXIST: return Code::kAlreadyExists;
-    case EPERM: case EACCES: return Code::kPermissionDenied;
-    case ENOSPC: case EDQUOT: case ENOMEM: case EMFILE: case ENFILE: return Code::kResourceExhausted;
-    case EINVAL: case ENAMETOOLONG: case ELOOP: return Code::kInvalidArgument;
-    case ETIMEDOUT: return Code::kDeadlineExceeded;
-    case EPIPE: case ECONNRESET: case ECONNREFUSED: case EAGAIN: return Code::kUnavailable;
-    case ENOSYS: case EOPNOTSUPP: return Code::kUnimplemented;
-    default: return Code::kInternal;
+    case ENOENT:
+    case ESRCH:
+      return Code::kNotFound;
+    case EEXIST:
+      return Code::kAlreadyExists;
+    case EPERM:
+    case EACCES:
+      return Code::kPermissionDenied;
+    case ENOSPC:
+    case EDQUOT:
+    case ENOMEM:
+    case EMFILE:
+    case ENFILE:
+      return Code::kResourceExhausted;
+    case EINVAL:
+    case ENAMETOOLONG:
+    case ELOOP:
+      return Code::kInvalidArgument;
+    case ETIMEDOUT:
+      return Code::kDeadlineExceeded;
+    case EPIPE:
+    case ECONNRESET:
+    case ECONNREFUSED:
+    case EAGAIN:
+      return Code::kUnavailable;
+    case ENOSYS:
+    case EOPNOTSUPP:
+      return Code::kUnimplemented;
+    default:
+      return Code::kInternal;
   }
 }
 

@@ -22,7 +22,8 @@ Result<UniqueFd> open_beneath(int dirfd, const std::string& relative, int flags,
 }
 
 Status make_dir(int dirfd, const std::string& name, mode_t mode) {
-  if (::mkdirat(dirfd, name.c_str(), mode) != 0 && errno != EEXIST) return fail_errno("mkdir " + name);
+  if (::mkdirat(dirfd, name.c_str(), mode) != 0 && errno != EEXIST)
+    return fail_errno("mkdir " + name);
   return {};
 }
 
@@ -34,7 +35,8 @@ Result<std::string> read_all(int fd, std::size_t limit) {
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return fail_errno("read");
     if (n == 0) return data;
-    if (data.size() + static_cast<std::size_t>(n) > limit) return fail(Code::kOutOfRange, "more than " + std::to_string(limit) + " bytes");
+    if (data.size() + static_cast<std::size_t>(n) > limit)
+      return fail(Code::kOutOfRange, "more than " + std::to_string(limit) + " bytes");
     data.append(buffer, static_cast<std::size_t>(n));
   }
 }
@@ -61,7 +63,8 @@ Status replace_file(int dirfd, const std::string& name, std::string_view data, m
     TRY(write_all(fd.get(), data));
     if (::fsync(fd.get()) != 0) return fail_errno("fsync " + temporary);
   }
-  if (::renameat(dirfd, temporary.c_str(), dirfd, name.c_str()) != 0) return fail_errno("rename " + temporary);
+  if (::renameat(dirfd, temporary.c_str(), dirfd, name.c_str()) != 0)
+    return fail_errno("rename " + temporary);
   auto dir = TRY(open_beneath(dirfd, ".", O_RDONLY | O_DIRECTORY));
   if (::fsync(dir.get()) != 0) return fail_errno("fsync directory of " + name);
   return {};

@@ -1,4 +1,5 @@
-// Opening below a directory of ours and nowhere else: openat2(2) with RESOLVE_BENEATH, NO_SYMLINKS, NO_XDEV, NO_MAGICLINKS.
+// Opening below a directory of ours and nowhere else: openat2(2) with RESOLVE_BENEATH, NO_SYMLINKS,
+// NO_XDEV, NO_MAGICLINKS.
 #pragma once
 
 #include <sys/types.h>

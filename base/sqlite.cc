@@ -7,14 +7,26 @@ namespace {
 
 Code code_of(int rc) {
   switch (rc & 0xff) {
-    case SQLITE_FULL: return Code::kResourceExhausted;
-    case SQLITE_CORRUPT: case SQLITE_NOTADB: return Code::kDataLoss;
-    case SQLITE_BUSY: case SQLITE_LOCKED: return Code::kUnavailable;
-    case SQLITE_CONSTRAINT: return Code::kAlreadyExists;
-    case SQLITE_READONLY: case SQLITE_PERM: case SQLITE_AUTH: return Code::kPermissionDenied;
-    case SQLITE_TOOBIG: return Code::kOutOfRange;
-    case SQLITE_CANTOPEN: return Code::kNotFound;
-    default: return Code::kInternal;
+    case SQLITE_FULL:
+      return Code::kResourceExhausted;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+      return Code::kDataLoss;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+      return Code::kUnavailable;
+    case SQLITE_CONSTRAINT:
+      return Code::kAlreadyExists;
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+    case SQLITE_AUTH:
+      return Code::kPermissionDenied;
+    case SQLITE_TOOBIG:
+      return Code::kOutOfRange;
+    case SQLITE_CANTOPEN:
+      return Code::kNotFound;
+    default:
+      return Code::kInternal;
   }
 }
 
@@ -31,18 +43,21 @@ void Statement::Finalize::operator()(sqlite3_stmt* s) const { sqlite3_finalize(s
 void Database::Close::operator()(sqlite3* db) const { sqlite3_close_v2(db); }
 
 Statement& Statement::bind(int index, std::int64_t value) {
-  if (int rc = sqlite3_bind_int64(statement_.get(), index, value); rc != SQLITE_OK) bind_error_ = rc;
+  if (int rc = sqlite3_bind_int64(statement_.get(), index, value); rc != SQLITE_OK)
+    bind_error_ = rc;
   return *this;
 }
 
 Statement& Statement::bind(int index, std::string_view text) {
-  int rc = sqlite3_bind_text64(statement_.get(), index, text.data() ? text.data() : "", text.size(), SQLITE_TRANSIENT, SQLITE_UTF8);
+  int rc = sqlite3_bind_text64(statement_.get(), index, text.data() ? text.data() : "", text.size(),
+                               SQLITE_TRANSIENT, SQLITE_UTF8);
   if (rc != SQLITE_OK) bind_error_ = rc;
   return *this;
 }
 
 Statement& Statement::bind_blob(int index, std::string_view bytes) {
-  int rc = sqlite3_bind_blob64(statement_.get(), index, bytes.data() ? bytes.data() : "", bytes.size(), SQLITE_TRANSIENT);
+  int rc = sqlite3_bind_blob64(statement_.get(), index, bytes.data() ? bytes.data() : "",
+                               bytes.size(), SQLITE_TRANSIENT);
   if (rc != SQLITE_OK) bind_error_ = rc;
   return *this;
 }
@@ -74,15 +89,21 @@ void Statement::reset() {
   sqlite3_clear_bindings(statement_.get());
 }
 
-std::int64_t Statement::integer(int column) const { return sqlite3_column_int64(statement_.get(), column); }
+std::int64_t Statement::integer(int column) const {
+  return sqlite3_column_int64(statement_.get(), column);
+}
 
 std::string Statement::text(int column) const {
   const void* bytes = sqlite3_column_blob(statement_.get(), column);
   int size = sqlite3_column_bytes(statement_.get(), column);
-  return bytes != nullptr ? std::string(static_cast<const char*>(bytes), static_cast<std::size_t>(size)) : std::string();
+  return bytes != nullptr
+             ? std::string(static_cast<const char*>(bytes), static_cast<std::size_t>(size))
+             : std::string();
 }
 
-bool Statement::is_null(int column) const { return sqlite3_column_type(statement_.get(), column) == SQLITE_NULL; }
+bool Statement::is_null(int column) const {
+  return sqlite3_column_type(statement_.get(), column) == SQLITE_NULL;
+}
 
 Result<Database> Database::open(const std::string& path, int flags, const std::string& vfs) {
   sqlite3* handle = nullptr;
@@ -101,13 +122,16 @@ Status Database::exec(const std::string& sql) {
 
 Result<Statement> Database::prepare(std::string_view sql) {
   sqlite3_stmt* statement = nullptr;
-  int rc = sqlite3_prepare_v3(handle_.get(), sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
+  int rc = sqlite3_prepare_v3(handle_.get(), sql.data(), static_cast<int>(sql.size()),
+                              SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
   if (rc != SQLITE_OK) return sqlite_error(handle_.get(), rc, sql);
   return Statement(statement);
 }
 
 std::int64_t Database::changes() const { return sqlite3_changes64(handle_.get()); }
-std::int64_t Database::last_insert_rowid() const { return sqlite3_last_insert_rowid(handle_.get()); }
+std::int64_t Database::last_insert_rowid() const {
+  return sqlite3_last_insert_rowid(handle_.get());
+}
 
 Result<Transaction> Transaction::begin(Database& db) {
   TRY(db.exec("BEGIN IMMEDIATE"));

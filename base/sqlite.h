@@ -1,5 +1,6 @@
-// A thin owner of SQLite handles (https://sqlite.org/c3ref/intro.html). Not thread-safe: one Database belongs to one thread or strand.
-// Its own library, flodea_sqlite: flodead, the worker and the CLI never link it.
+// A thin owner of SQLite handles (https://sqlite.org/c3ref/intro.html). Not thread-safe: one
+// Database belongs to one thread or strand. Its own library, flodea_sqlite: flodead, the worker and
+// the CLI never link it.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +31,7 @@ class Statement {
   void reset();         // ready to be bound and stepped again
 
   std::int64_t integer(int column) const;
-  std::string text(int column) const;   // also blobs, byte for byte
+  std::string text(int column) const;  // also blobs, byte for byte
   bool is_null(int column) const;
 
  private:
@@ -45,7 +46,8 @@ class Statement {
 
 class Database {
  public:
-  // `flags` as sqlite3_open_v2; `vfs` empty for the default. A file that is no database, or truncated: kDataLoss.
+  // `flags` as sqlite3_open_v2; `vfs` empty for the default. A file that is no database, or
+  // truncated: kDataLoss.
   static Result<Database> open(const std::string& path, int flags, const std::string& vfs = {});
   Database(Database&&) noexcept = default;
   Database& operator=(Database&&) noexcept = default;

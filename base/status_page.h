@@ -1,7 +1,8 @@
-// One page of shared memory per agent instance, written by its worker, read by control and flodead (docs/architecture.md).
-// A memfd of kSize bytes sealed SHRINK|GROW|SEAL before the worker gets it: an unsealed one would let it SIGBUS the reader.
-// Plain lock-free atomics only; a reader trusts no value (a worker may be hostile): ranges are checked, loops are bounded.
-// Never inherited by the agent. Versioned: readers refuse another `magic`, and ignore fields past what `version` knows.
+// One page of shared memory per agent instance, written by its worker, read by control and flodead
+// (docs/architecture.md). A memfd of kSize bytes sealed SHRINK|GROW|SEAL before the worker gets it:
+// an unsealed one would let it SIGBUS the reader. Plain lock-free atomics only; a reader trusts no
+// value (a worker may be hostile): ranges are checked, loops are bounded. Never inherited by the
+// agent. Versioned: readers refuse another `magic`, and ignore fields past what `version` knows.
 #pragma once
 
 #include <atomic>
@@ -10,7 +11,13 @@
 namespace flodea {
 
 enum class ExitKind : std::uint32_t { kNone = 0, kExited = 1, kSignaled = 2, kExecFailed = 3 };
-enum class WorkerPhase : std::uint32_t { kBooting = 0, kAttached = 1, kRunning = 2, kStopping = 3, kExited = 4 };
+enum class WorkerPhase : std::uint32_t {
+  kBooting = 0,
+  kAttached = 1,
+  kRunning = 2,
+  kStopping = 3,
+  kExited = 4
+};
 
 struct StatusPage {
   static constexpr std::uint32_t kMagic = 0x464c4f44;  // "FLOD"
@@ -20,21 +27,25 @@ struct StatusPage {
 
   std::atomic<std::uint32_t> magic;
   std::atomic<std::uint32_t> version;
-  std::atomic<std::uint32_t> phase;           // WorkerPhase
-  std::atomic<std::uint32_t> ready;           // 1 once the agent said so
-  std::atomic<std::uint64_t> heartbeat_ns;    // CLOCK_BOOTTIME of the worker's last beat; one a second
-  std::atomic<std::uint64_t> started_ns;      // CLOCK_BOOTTIME at execve of the agent
-  std::atomic<std::uint64_t> log_seq;         // sequence number of the last frame written to the log pipe
-  std::atomic<std::uint64_t> log_dropped;     // lines dropped by policy `drop`
-  std::atomic<std::uint64_t> calls;           // module calls forwarded
-  std::atomic<std::uint64_t> protocol_errors; // bad lines from the agent
-  std::atomic<std::uint64_t> denied_total;    // refused system calls
-  // Exit record: value and time first, kind last (release), so that a reader that sees a kind sees all.
-  std::atomic<std::uint32_t> exit_value;      // exit code, signal number, or errno of execve
-  std::atomic<std::uint32_t> exit_kind;       // ExitKind
-  std::atomic<std::uint64_t> exit_ns;         // CLOCK_REALTIME
-  std::atomic<std::uint64_t> stop_requested_ns;  // CLOCK_REALTIME of the first stop request, 0 if none
-  // Refused system calls by number: slot = number + 1 in the high 32 bits, count in the low 32; 0 is free.
+  std::atomic<std::uint32_t> phase;  // WorkerPhase
+  std::atomic<std::uint32_t> ready;  // 1 once the agent said so
+  std::atomic<std::uint64_t>
+      heartbeat_ns;                       // CLOCK_BOOTTIME of the worker's last beat; one a second
+  std::atomic<std::uint64_t> started_ns;  // CLOCK_BOOTTIME at execve of the agent
+  std::atomic<std::uint64_t> log_seq;  // sequence number of the last frame written to the log pipe
+  std::atomic<std::uint64_t> log_dropped;      // lines dropped by policy `drop`
+  std::atomic<std::uint64_t> calls;            // module calls forwarded
+  std::atomic<std::uint64_t> protocol_errors;  // bad lines from the agent
+  std::atomic<std::uint64_t> denied_total;     // refused system calls
+  // Exit record: value and time first, kind last (release), so that a reader that sees a kind sees
+  // all.
+  std::atomic<std::uint32_t> exit_value;  // exit code, signal number, or errno of execve
+  std::atomic<std::uint32_t> exit_kind;   // ExitKind
+  std::atomic<std::uint64_t> exit_ns;     // CLOCK_REALTIME
+  std::atomic<std::uint64_t>
+      stop_requested_ns;  // CLOCK_REALTIME of the first stop request, 0 if none
+  // Refused system calls by number: slot = number + 1 in the high 32 bits, count in the low 32; 0
+  // is free.
   std::atomic<std::uint64_t> denied[kDeniedSlots];
 };
 static_assert(sizeof(StatusPage) <= StatusPage::kSize);

@@ -39,7 +39,8 @@ class UniqueFd {
 };
 
 // Takes what a system call returned: a descriptor, or -1 with errno set.
-Result<UniqueFd> adopt_fd(int returned, std::string_view what, std::source_location where = std::source_location::current());
+Result<UniqueFd> adopt_fd(int returned, std::string_view what,
+                          std::source_location where = std::source_location::current());
 
 struct FdPair {
   UniqueFd first;

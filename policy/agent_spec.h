@@ -1,5 +1,6 @@
-// What an operator wants of an agent, as domain types: the manifest after its quantities were read, its defaults filled in and its
-// bounds checked (supervisor/control/operators/spec_codec). Pure data: no I/O, no protobuf. Defaults here are the documented ones.
+// What an operator wants of an agent, as domain types: the manifest after its quantities were read,
+// its defaults filled in and its bounds checked (supervisor/control/operators/spec_codec). Pure
+// data: no I/O, no protobuf. Defaults here are the documented ones.
 #pragma once
 
 #include <cstdint>

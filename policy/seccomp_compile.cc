@@ -17,22 +17,32 @@ using Context = std::unique_ptr<void, Release>;
 
 scmp_compare op_of(SeccompArg::Op op) {
   switch (op) {
-    case SeccompArg::Op::kEq: return SCMP_CMP_EQ;
-    case SeccompArg::Op::kNe: return SCMP_CMP_NE;
-    case SeccompArg::Op::kLt: return SCMP_CMP_LT;
-    case SeccompArg::Op::kLe: return SCMP_CMP_LE;
-    case SeccompArg::Op::kGt: return SCMP_CMP_GT;
-    case SeccompArg::Op::kGe: return SCMP_CMP_GE;
-    case SeccompArg::Op::kMaskedEq: return SCMP_CMP_MASKED_EQ;
+    case SeccompArg::Op::kEq:
+      return SCMP_CMP_EQ;
+    case SeccompArg::Op::kNe:
+      return SCMP_CMP_NE;
+    case SeccompArg::Op::kLt:
+      return SCMP_CMP_LT;
+    case SeccompArg::Op::kLe:
+      return SCMP_CMP_LE;
+    case SeccompArg::Op::kGt:
+      return SCMP_CMP_GT;
+    case SeccompArg::Op::kGe:
+      return SCMP_CMP_GE;
+    case SeccompArg::Op::kMaskedEq:
+      return SCMP_CMP_MASKED_EQ;
   }
   return SCMP_CMP_EQ;
 }
 
 std::uint32_t action_of(const SeccompRule& rule) {
   switch (rule.action) {
-    case SeccompRule::Action::kAllow: return SCMP_ACT_ALLOW;
-    case SeccompRule::Action::kNotify: return SCMP_ACT_NOTIFY;
-    case SeccompRule::Action::kErrno: return SCMP_ACT_ERRNO(static_cast<std::uint32_t>(rule.error));
+    case SeccompRule::Action::kAllow:
+      return SCMP_ACT_ALLOW;
+    case SeccompRule::Action::kNotify:
+      return SCMP_ACT_NOTIFY;
+    case SeccompRule::Action::kErrno:
+      return SCMP_ACT_ERRNO(static_cast<std::uint32_t>(rule.error));
   }
   return SCMP_ACT_KILL_PROCESS;
 }
@@ -41,26 +51,37 @@ Status add_rule(scmp_filter_ctx context, const SeccompProfile& profile, const Se
   std::vector<scmp_arg_cmp> args;
   for (const SeccompArg& a : rule.args) {
     bool masked = a.op == SeccompArg::Op::kMaskedEq;
-    args.push_back({.arg = a.index, .op = op_of(a.op), .datum_a = masked ? a.mask : a.value, .datum_b = masked ? a.value : 0});
+    args.push_back({.arg = a.index,
+                    .op = op_of(a.op),
+                    .datum_a = masked ? a.mask : a.value,
+                    .datum_b = masked ? a.value : 0});
   }
   for (const std::string& name : rule.syscalls) {
     int number = seccomp_syscall_resolve_name(name.c_str());
-    // A library older than the call cannot name it; the default refuses it all the same. Only what is to be allowed must be known.
+    // A library older than the call cannot name it; the default refuses it all the same. Only what
+    // is to be allowed must be known.
     if (number == __NR_SCMP_ERROR && rule.action != SeccompRule::Action::kAllow) continue;
-    if (number == __NR_SCMP_ERROR) return fail(Code::kInvalidArgument, fmt::format("seccomp profile {}: unknown system call \"{}\"", profile.name, name));
+    if (number == __NR_SCMP_ERROR)
+      return fail(
+          Code::kInvalidArgument,
+          fmt::format("seccomp profile {}: unknown system call \"{}\"", profile.name, name));
     if (number < 0) continue;  // not on this architecture
-    int rc = seccomp_rule_add_array(context, action_of(rule), number, static_cast<unsigned>(args.size()), args.data());
-    if (rc != 0 && rc != -EEXIST) return fail_errno(fmt::format("seccomp profile {}: rule for {}", profile.name, name), -rc);
+    int rc = seccomp_rule_add_array(context, action_of(rule), number,
+                                    static_cast<unsigned>(args.size()), args.data());
+    if (rc != 0 && rc != -EEXIST)
+      return fail_errno(fmt::format("seccomp profile {}: rule for {}", profile.name, name), -rc);
   }
   return {};
 }
 
 Result<std::vector<sock_filter>> export_filter(scmp_filter_ctx context) {
   auto memfd = TRY(adopt_fd(::memfd_create("seccomp", MFD_CLOEXEC), "memfd_create"));
-  if (int rc = seccomp_export_bpf(context, memfd.get()); rc != 0) return fail_errno("seccomp_export_bpf", -rc);
+  if (int rc = seccomp_export_bpf(context, memfd.get()); rc != 0)
+    return fail_errno("seccomp_export_bpf", -rc);
   off_t size = ::lseek(memfd.get(), 0, SEEK_END);
   std::vector<sock_filter> filter(static_cast<std::size_t>(size) / sizeof(sock_filter));
-  if (::pread(memfd.get(), filter.data(), static_cast<std::size_t>(size), 0) != size) return fail_errno("read the filter");
+  if (::pread(memfd.get(), filter.data(), static_cast<std::size_t>(size), 0) != size)
+    return fail_errno("read the filter");
   if (filter.size() > BPF_MAXINSNS) return fail(Code::kOutOfRange, "the filter is too long");
   return filter;
 }
@@ -77,7 +98,8 @@ Result<std::vector<sock_filter>> compile(const SeccompProfile& profile) {
 }
 
 std::string syscall_name(int number) {
-  std::unique_ptr<char, decltype(&::free)> name(seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, number), ::free);
+  std::unique_ptr<char, decltype(&::free)> name(
+      seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, number), ::free);
   return name ? std::string(name.get()) : fmt::format("syscall_{}", number);
 }
 

@@ -4,8 +4,9 @@
 
 #include <array>
 #include <cerrno>
-#include <nlohmann/json.hpp>
 #include <set>
+
+#include <nlohmann/json.hpp>
 
 namespace flodea {
 namespace {
@@ -22,8 +23,12 @@ struct ErrnoName {
   std::string_view name;
   int value;
 };
-constexpr std::array<ErrnoName, 6> kErrnos{{{"EPERM", EPERM}, {"ENOSYS", ENOSYS}, {"EACCES", EACCES}, {"EINVAL", EINVAL},
-                                            {"EAFNOSUPPORT", EAFNOSUPPORT}, {"ENOTSUP", ENOTSUP}}};
+constexpr std::array<ErrnoName, 6> kErrnos{{{"EPERM", EPERM},
+                                            {"ENOSYS", ENOSYS},
+                                            {"EACCES", EACCES},
+                                            {"EINVAL", EINVAL},
+                                            {"EAFNOSUPPORT", EAFNOSUPPORT},
+                                            {"ENOTSUP", ENOTSUP}}};
 
 Status parse_action(const std::string& profile, const std::string& text, SeccompRule& rule) {
   if (text == "allow") return rule.action = SeccompRule::Action::kAllow, Status{};
@@ -37,20 +42,28 @@ Status parse_action(const std::string& profile, const std::string& text, Seccomp
 
 Result<std::uint64_t> parse_number(const std::string& profile, const Json& value) {
   if (value.is_number_unsigned()) return value.get<std::uint64_t>();
-  if (!value.is_string()) return bad(profile, "an argument value must be a number or a string of one");
+  if (!value.is_string())
+    return bad(profile, "an argument value must be a number or a string of one");
   const auto& text = value.get_ref<const std::string&>();
   char* end = nullptr;
   errno = 0;
   std::uint64_t number = std::strtoull(text.c_str(), &end, 0);
-  if (errno != 0 || text.empty() || *end != '\0') return bad(profile, "\"" + text + "\" is not a number");
+  if (errno != 0 || text.empty() || *end != '\0')
+    return bad(profile, "\"" + text + "\" is not a number");
   return number;
 }
 
 Result<SeccompArg> parse_arg(const std::string& profile, const Json& json) {
-  static const std::map<std::string, SeccompArg::Op> kOps{
-      {"eq", SeccompArg::Op::kEq}, {"ne", SeccompArg::Op::kNe}, {"lt", SeccompArg::Op::kLt}, {"le", SeccompArg::Op::kLe},
-      {"gt", SeccompArg::Op::kGt}, {"ge", SeccompArg::Op::kGe}, {"masked_eq", SeccompArg::Op::kMaskedEq}};
-  if (!json.is_object() || !json.contains("index") || !json.contains("op") || !json.contains("value")) return bad(profile, "args need index, op and value");
+  static const std::map<std::string, SeccompArg::Op> kOps{{"eq", SeccompArg::Op::kEq},
+                                                          {"ne", SeccompArg::Op::kNe},
+                                                          {"lt", SeccompArg::Op::kLt},
+                                                          {"le", SeccompArg::Op::kLe},
+                                                          {"gt", SeccompArg::Op::kGt},
+                                                          {"ge", SeccompArg::Op::kGe},
+                                                          {"masked_eq", SeccompArg::Op::kMaskedEq}};
+  if (!json.is_object() || !json.contains("index") || !json.contains("op") ||
+      !json.contains("value"))
+    return bad(profile, "args need index, op and value");
   SeccompArg arg;
   arg.index = static_cast<unsigned>(TRY(parse_number(profile, json["index"])));
   auto op = json["op"].is_string() ? kOps.find(json["op"].get<std::string>()) : kOps.end();
@@ -64,7 +77,8 @@ Result<SeccompArg> parse_arg(const std::string& profile, const Json& json) {
   return arg;
 }
 
-Status check_keys(const std::string& profile, const Json& json, const std::set<std::string>& allowed) {
+Status check_keys(const std::string& profile, const Json& json,
+                  const std::set<std::string>& allowed) {
   if (!json.is_object()) return bad(profile, "an object is needed");
   for (const auto& [key, value] : json.items()) {
     if (!allowed.contains(key)) return bad(profile, "unknown key \"" + key + "\"");
@@ -76,18 +90,22 @@ Result<SeccompRule> parse_rule(const std::string& profile, const Json& json) {
   TRY(check_keys(profile, json, {"syscalls", "action", "reason", "args"}));
   SeccompRule rule;
   rule.reason = json.value("reason", "");
-  if (rule.reason.size() < 8) return bad(profile, "a rule has no reason: " + json.dump().substr(0, 120));
+  if (rule.reason.size() < 8)
+    return bad(profile, "a rule has no reason: " + json.dump().substr(0, 120));
   TRY(parse_action(profile, json.value("action", ""), rule));
-  if (!json.contains("syscalls") || !json["syscalls"].is_array() || json["syscalls"].empty()) return bad(profile, "a rule names no system call");
+  if (!json.contains("syscalls") || !json["syscalls"].is_array() || json["syscalls"].empty())
+    return bad(profile, "a rule names no system call");
   for (const Json& name : json["syscalls"]) {
     if (!name.is_string()) return bad(profile, "system calls are named by strings");
     rule.syscalls.push_back(name.get<std::string>());
   }
-  for (const Json& arg : json.value("args", Json::array())) rule.args.push_back(TRY(parse_arg(profile, arg)));
+  for (const Json& arg : json.value("args", Json::array()))
+    rule.args.push_back(TRY(parse_arg(profile, arg)));
   return rule;
 }
 
-Status parse_into(SeccompProfile& out, const std::string& name, std::string_view text, const ProfileSource& source, int depth) {
+Status parse_into(SeccompProfile& out, const std::string& name, std::string_view text,
+                  const ProfileSource& source, int depth) {
   if (depth > kMaxIncludeDepth) return bad(name, "includes are nested too deep");
   Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (json.is_discarded()) return bad(name, "not JSON");
@@ -106,7 +124,8 @@ Status parse_into(SeccompProfile& out, const std::string& name, std::string_view
 
 }  // namespace
 
-Result<SeccompProfile> parse_seccomp_profile(const std::string& name, std::string_view json, const ProfileSource& source) {
+Result<SeccompProfile> parse_seccomp_profile(const std::string& name, std::string_view json,
+                                             const ProfileSource& source) {
   SeccompProfile profile{.name = name, .rules = {}};
   TRY(parse_into(profile, name, json, source, 0));
   if (profile.rules.empty()) return bad(name, "no rules");

@@ -1,6 +1,7 @@
 #include "policy/seccomp_profile.h"
 
 #include <fcntl.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -11,11 +12,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <catch2/catch_test_macros.hpp>
 #include <cerrno>
 #include <fstream>
-#include <linux/seccomp.h>
 #include <sstream>
+
+#include <catch2/catch_test_macros.hpp>
 
 namespace flodea {
 namespace {
@@ -28,7 +29,9 @@ Result<std::string> from_tree(const std::string& name) {
   return text.str();
 }
 
-Result<SeccompProfile> parse(std::string_view json) { return parse_seccomp_profile("test", json, from_tree); }
+Result<SeccompProfile> parse(std::string_view json) {
+  return parse_seccomp_profile("test", json, from_tree);
+}
 
 std::vector<sock_filter> filter_of(const std::string& name) {
   auto profile = parse_seccomp_profile(name, from_tree(name).value(), from_tree);
@@ -46,7 +49,8 @@ int errno_under(const std::vector<sock_filter>* filter, F attempt) {
   if (child == 0) {
     ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     if (filter != nullptr) {
-      sock_fprog program{.len = static_cast<unsigned short>(filter->size()), .filter = const_cast<sock_filter*>(filter->data())};
+      sock_fprog program{.len = static_cast<unsigned short>(filter->size()),
+                         .filter = const_cast<sock_filter*>(filter->data())};
       if (::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) != 0) ::_exit(255);
     }
     errno = 0;
@@ -67,16 +71,21 @@ TEST_CASE("a rule without a reason is refused") {
 
 TEST_CASE("unknown keys, actions, numbers and system calls are refused") {
   CHECK_FALSE(parse(R"({"rulez":[]})"));
-  CHECK_FALSE(parse(R"({"rules":[{"syscalls":["read"],"action":"maybe","reason":"because it is so"}]})"));
-  CHECK_FALSE(parse(R"({"rules":[{"syscalls":["read"],"action":"allow","reason":"because it is so","args":[{"index":9,"op":"eq","value":1}]}]})"));
+  CHECK_FALSE(
+      parse(R"({"rules":[{"syscalls":["read"],"action":"maybe","reason":"because it is so"}]})"));
+  CHECK_FALSE(parse(
+      R"({"rules":[{"syscalls":["read"],"action":"allow","reason":"because it is so","args":[{"index":9,"op":"eq","value":1}]}]})"));
   CHECK_FALSE(parse("{"));
-  auto profile = parse(R"({"rules":[{"syscalls":["raed"],"action":"allow","reason":"because it is so"}]})");
+  auto profile =
+      parse(R"({"rules":[{"syscalls":["raed"],"action":"allow","reason":"because it is so"}]})");
   REQUIRE(profile);
   CHECK_FALSE(compile(*profile));
 }
 
 TEST_CASE("a profile that includes itself is refused") {
-  ProfileSource loop = [](const std::string&) -> Result<std::string> { return R"({"include":["loop"]})"; };
+  ProfileSource loop = [](const std::string&) -> Result<std::string> {
+    return R"({"include":["loop"]})";
+  };
   CHECK_FALSE(parse_seccomp_profile("loop", R"({"include":["loop"]})", loop));
 }
 
@@ -88,17 +97,31 @@ TEST_CASE("the agents' profiles refuse what would succeed without them") {
   };
   const Attempt attempts[] = {
       {"unshare(CLONE_NEWUSER)", [] { return ::syscall(SYS_unshare, CLONE_NEWUSER); }, true},
-      {"clone(CLONE_NEWNET)", [] { return ::syscall(SYS_clone, CLONE_NEWNET | SIGCHLD, nullptr, nullptr, nullptr, 0L); }, true},
-      {"socket(AF_UNIX)", [] { return static_cast<long>(::socket(AF_UNIX, SOCK_STREAM, 0)); }, true},
-      {"socket(AF_NETLINK)", [] { return static_cast<long>(::socket(AF_NETLINK, SOCK_RAW, 0)); }, true},
-      {"socket(AF_INET, SOCK_RAW)", [] { return static_cast<long>(::socket(AF_INET, SOCK_RAW, 1)); }, true},
+      {"clone(CLONE_NEWNET)",
+       [] { return ::syscall(SYS_clone, CLONE_NEWNET | SIGCHLD, nullptr, nullptr, nullptr, 0L); },
+       true},
+      {"socket(AF_UNIX)", [] { return static_cast<long>(::socket(AF_UNIX, SOCK_STREAM, 0)); },
+       true},
+      {"socket(AF_NETLINK)", [] { return static_cast<long>(::socket(AF_NETLINK, SOCK_RAW, 0)); },
+       true},
+      {"socket(AF_INET, SOCK_RAW)",
+       [] { return static_cast<long>(::socket(AF_INET, SOCK_RAW, 1)); }, true},
       {"keyctl", [] { return ::syscall(SYS_keyctl, 0L, -3L, 1L); }, true},
-      {"io_uring_setup", [] { char params[256] = {}; return ::syscall(SYS_io_uring_setup, 1L, params); }, true},
+      {"io_uring_setup",
+       [] {
+         char params[256] = {};
+         return ::syscall(SYS_io_uring_setup, 1L, params);
+       },
+       true},
       {"ptrace(PTRACE_TRACEME)", [] { return ::syscall(SYS_ptrace, 0L, 0L, 0L, 0L); }, true},
       {"personality", [] { return ::syscall(SYS_personality, 0xffffffffL); }, true},
       {"userfaultfd", [] { return ::syscall(SYS_userfaultfd, 1L); }, true},
       {"setuid", [] { return ::syscall(SYS_setuid, 65534L); }, true},
-      {"mknod of a device", [] { return ::syscall(SYS_mknodat, AT_FDCWD, "/tmp/flodea-policy-null", 0x2000 | 0600, 0x103); }, true},
+      {"mknod of a device",
+       [] {
+         return ::syscall(SYS_mknodat, AT_FDCWD, "/tmp/flodea-policy-null", 0x2000 | 0600, 0x103);
+       },
+       true},
   };
   for (const char* name : {"base", "python"}) {
     auto filter = filter_of(name);
@@ -120,18 +143,33 @@ TEST_CASE("Flodea's own profiles compile, start no process and make no namespace
     auto make_process = [] { return ::syscall(SYS_clone, SIGCHLD, nullptr, nullptr, nullptr, 0L); };
     CHECK(errno_under(nullptr, make_process) == 0);
     CHECK(errno_under(&filter, make_process) == EPERM);
-    CHECK(errno_under(&filter, [] { return static_cast<long>(::execl("/bin/true", "true", nullptr)); }) == EPERM);
+    CHECK(errno_under(&filter, [] {
+            return static_cast<long>(::execl("/bin/true", "true", nullptr));
+          }) == EPERM);
     CHECK(errno_under(&filter, [] { return ::syscall(SYS_unshare, CLONE_NEWUSER); }) == EPERM);
   }
 }
 
 TEST_CASE("the agents' profiles allow what programs live on") {
   auto filter = filter_of("python");
-  CHECK(errno_under(&filter, [] { return ::syscall(SYS_clone, SIGCHLD, nullptr, nullptr, nullptr, 0L); }) == 0);
-  CHECK(errno_under(&filter, [] { int p[2]; return static_cast<long>(::socketpair(AF_UNIX, SOCK_STREAM, 0, p)); }) == 0);
-  CHECK(errno_under(&filter, [] { return static_cast<long>(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)); }) == 0);
+  CHECK(errno_under(&filter, [] {
+          return ::syscall(SYS_clone, SIGCHLD, nullptr, nullptr, nullptr, 0L);
+        }) == 0);
+  CHECK(errno_under(&filter, [] {
+          int p[2];
+          return static_cast<long>(::socketpair(AF_UNIX, SOCK_STREAM, 0, p));
+        }) == 0);
+  CHECK(errno_under(&filter, [] {
+          return static_cast<long>(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        }) == 0);
   CHECK(errno_under(&filter, [] { return ::syscall(SYS_clone3, nullptr, 0L); }) == ENOSYS);
-  CHECK(errno_under(&filter, [] { return ::syscall(SYS_prlimit64, 0L, 7L, nullptr, nullptr); }) == 0);
+  ::unlink("/tmp/flodea-policy-fifo");
+  CHECK(errno_under(&filter, [] {
+          return ::syscall(SYS_mknodat, AT_FDCWD, "/tmp/flodea-policy-fifo", 0x1000 | 0600, 0);
+        }) == 0);
+  ::unlink("/tmp/flodea-policy-fifo");
+  CHECK(errno_under(&filter, [] { return ::syscall(SYS_prlimit64, 0L, 7L, nullptr, nullptr); }) ==
+        0);
 }
 
 }  // namespace flodea

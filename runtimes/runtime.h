@@ -1,6 +1,7 @@
-// A runtime is one row of a table (runtimes/table.cc): how control checks an agent of its type and what the worker has to exec for it.
-// Rows are pure: no I/O of their own, no protobuf, callable from any thread. Paths in a LaunchPlan are the sandbox's.
-// Isolation: the plan decides only what runs as the agent; nothing in it can widen the sandbox (policy/profiles/<type>.json does that).
+// A runtime is one row of a table (runtimes/table.cc): how control checks an agent of its type and
+// what the worker has to exec for it. Rows are pure: no I/O of their own, no protobuf, callable
+// from any thread. Paths in a LaunchPlan are the sandbox's. Isolation: the plan decides only what
+// runs as the agent; nothing in it can widen the sandbox (policy/profiles/<type>.json does that).
 // docs/adding_a_runtime.md says what else belongs to a runtime.
 #pragma once
 
@@ -19,7 +20,8 @@ namespace flodea {
 class BundleFiles {
  public:
   virtual ~BundleFiles() = default;
-  virtual Result<bool> is_file(const std::string& relative) const = 0;  // a regular file; symlinks that stay inside count
+  virtual Result<bool> is_file(
+      const std::string& relative) const = 0;  // a regular file; symlinks that stay inside count
 };
 
 // What the worker execs as the agent.
@@ -35,24 +37,29 @@ struct LaunchPlan {
 enum class ReadyWhen { kExecuted, kAgentSays };
 
 struct Runtime {
-  std::string_view type;          // spec.runtime.type
-  std::uint64_t minimum_memory;   // bytes of spec.resources.memory below which it cannot start
-  Status (*validate)(const AgentSpec& spec, const BundleFiles& files);  // error.field names what is wrong
+  std::string_view type;         // spec.runtime.type
+  std::uint64_t minimum_memory;  // bytes of spec.resources.memory below which it cannot start
+  Status (*validate)(const AgentSpec& spec,
+                     const BundleFiles& files);  // error.field names what is wrong
   LaunchPlan (*launch_plan)(const AgentManifest& manifest);
   ReadyWhen (*ready)(const AgentSpec& spec);
 };
 
 // How rows refuse a manifest: kInvalidArgument with the field at fault and what to do.
-tl::unexpected<Error> refuse_manifest(std::string_view field, std::string message, std::string_view remedy);
+tl::unexpected<Error> refuse_manifest(std::string_view field, std::string message,
+                                      std::string_view remedy);
 
 std::span<const Runtime> runtimes();
 // kInvalidArgument, field spec.runtime.type, naming those that exist.
 Result<const Runtime*> find_runtime(std::string_view type);
 
-// What holds for every runtime: the runtime exists, its memory, the entry point and the environment. Calls the row's `validate`.
+// What holds for every runtime: the runtime exists, its memory, the entry point and the
+// environment. Calls the row's `validate`.
 Status validate_runtime(const AgentSpec& spec, const BundleFiles& files);
 
-// The variables every runtime sets, then the manifest's (checked by validate_runtime), which may override all but FLODEA_*.
-std::vector<std::string> common_environment(const AgentManifest& manifest, std::vector<std::string> of_runtime);
+// The variables every runtime sets, then the manifest's (checked by validate_runtime), which may
+// override all but FLODEA_*.
+std::vector<std::string> common_environment(const AgentManifest& manifest,
+                                            std::vector<std::string> of_runtime);
 
 }  // namespace flodea

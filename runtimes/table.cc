@@ -15,8 +15,11 @@ const std::array kRuntimes{python_runtime()};
 Status check_environment(const RuntimeSpec& spec) {
   for (const auto& [key, value] : spec.env) {
     std::string field = "spec.runtime.env." + key;
-    if (key.starts_with("FLODEA_")) return refuse_manifest(field, key + " is set by the supervisor alone", "choose a name that does not begin with FLODEA_");
-    if (value.find('\0') != std::string::npos) return refuse_manifest(field, key + " holds a zero byte", "remove it");
+    if (key.starts_with("FLODEA_"))
+      return refuse_manifest(field, key + " is set by the supervisor alone",
+                             "choose a name that does not begin with FLODEA_");
+    if (value.find('\0') != std::string::npos)
+      return refuse_manifest(field, key + " holds a zero byte", "remove it");
   }
   return {};
 }
@@ -24,18 +27,22 @@ Status check_environment(const RuntimeSpec& spec) {
 Status check_memory(const AgentSpec& spec, const Runtime& runtime) {
   if (spec.resources.memory_bytes >= runtime.minimum_memory) return {};
   std::string minimum = format_bytes(runtime.minimum_memory);
-  std::string message = format_bytes(spec.resources.memory_bytes) + " is under the " + minimum + " that the runtime " + std::string(runtime.type) + " needs";
-  return refuse_manifest("spec.resources.memory", std::move(message), "set it to " + minimum + " or more");
+  std::string message = format_bytes(spec.resources.memory_bytes) + " is under the " + minimum +
+                        " that the runtime " + std::string(runtime.type) + " needs";
+  return refuse_manifest("spec.resources.memory", std::move(message),
+                         "set it to " + minimum + " or more");
 }
 
 Status check_entrypoint(const RuntimeSpec& spec, const BundleFiles& files) {
   if (TRY(files.is_file(spec.entrypoint))) return {};
-  return refuse_manifest("spec.runtime.entrypoint", "the bundle has no file " + spec.entrypoint, "name a file of the bundle, relative to its root");
+  return refuse_manifest("spec.runtime.entrypoint", "the bundle has no file " + spec.entrypoint,
+                         "name a file of the bundle, relative to its root");
 }
 
 }  // namespace
 
-tl::unexpected<Error> refuse_manifest(std::string_view field, std::string message, std::string_view remedy) {
+tl::unexpected<Error> refuse_manifest(std::string_view field, std::string message,
+                                      std::string_view remedy) {
   Error error = fail(Code::kInvalidArgument, std::move(message)).value();
   return tl::unexpected<Error>(std::move(error).with_field(field).with_remedy(remedy));
 }
@@ -46,8 +53,10 @@ Result<const Runtime*> find_runtime(std::string_view type) {
   auto it = std::ranges::find(kRuntimes, type, &Runtime::type);
   if (it != kRuntimes.end()) return &*it;
   std::string known;
-  for (const Runtime& runtime : kRuntimes) known += (known.empty() ? "" : ", ") + std::string(runtime.type);
-  return refuse_manifest("spec.runtime.type", "there is no runtime \"" + std::string(type) + "\"", "use one of: " + known);
+  for (const Runtime& runtime : kRuntimes)
+    known += (known.empty() ? "" : ", ") + std::string(runtime.type);
+  return refuse_manifest("spec.runtime.type", "there is no runtime \"" + std::string(type) + "\"",
+                         "use one of: " + known);
 }
 
 Status validate_runtime(const AgentSpec& spec, const BundleFiles& files) {
@@ -58,9 +67,12 @@ Status validate_runtime(const AgentSpec& spec, const BundleFiles& files) {
   return runtime->validate(spec, files);
 }
 
-std::vector<std::string> common_environment(const AgentManifest& manifest, std::vector<std::string> of_runtime) {
-  std::map<std::string, std::string> variables{
-      {"PATH", "/usr/local/bin:/usr/bin:/bin"}, {"HOME", "/data"}, {"TMPDIR", "/tmp"}, {"LANG", "C.UTF-8"}};
+std::vector<std::string> common_environment(const AgentManifest& manifest,
+                                            std::vector<std::string> of_runtime) {
+  std::map<std::string, std::string> variables{{"PATH", "/usr/local/bin:/usr/bin:/bin"},
+                                               {"HOME", "/data"},
+                                               {"TMPDIR", "/tmp"},
+                                               {"LANG", "C.UTF-8"}};
   for (const std::string& pair : of_runtime) {
     auto equals = pair.find('=');
     variables[pair.substr(0, equals)] = pair.substr(equals + 1);

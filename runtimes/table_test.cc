@@ -1,6 +1,7 @@
 #include <algorithm>
-#include <catch2/catch_test_macros.hpp>
 #include <set>
+
+#include <catch2/catch_test_macros.hpp>
 
 #include "runtimes/runtime.h"
 
@@ -10,7 +11,9 @@ namespace {
 
 struct Files final : BundleFiles {
   std::set<std::string> names{"main.py"};
-  Result<bool> is_file(const std::string& relative) const override { return names.contains(relative); }
+  Result<bool> is_file(const std::string& relative) const override {
+    return names.contains(relative);
+  }
 };
 
 AgentSpec python_spec() {
@@ -26,7 +29,9 @@ std::string field_of(const AgentSpec& spec) {
 
 }  // namespace
 
-TEST_CASE("a manifest that the runtime can start is taken") { CHECK(field_of(python_spec()).empty()); }
+TEST_CASE("a manifest that the runtime can start is taken") {
+  CHECK(field_of(python_spec()).empty());
+}
 
 TEST_CASE("what a runtime cannot start is refused, naming the field") {
   AgentSpec spec = python_spec();

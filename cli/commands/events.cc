@@ -1,4 +1,6 @@
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "cli/commands/commands.h"
 
@@ -7,10 +9,18 @@ namespace {
 
 namespace pb = operators::v1;
 
-Status events(Session& session, bool follow) {
+struct Options {
+  std::string name;
+  bool follow = false;
+  std::optional<std::uint32_t> tail;
+};
+
+Status events(Session& session, const Options& options) {
   Client* client = TRY(session.client());
   pb::EventsRequest request;
-  request.set_follow(follow);
+  request.set_follow(options.follow);
+  request.set_name(options.name);
+  if (options.tail) request.set_tail(*options.tail);
   grpc::ClientContext context;
   auto reader = client->stub().Events(&context, request);
   pb::Event event;
@@ -24,12 +34,14 @@ Status events(Session& session, bool follow) {
 }  // namespace
 
 void add_events(CLI::App& app, Session& session, Action& action) {
-  auto follow = std::make_shared<bool>(false);
+  auto options = std::make_shared<Options>();
   auto* command = app.add_subcommand(
       "events", "Print what happened: every change of state, limit and refusal, with its reason");
-  command->add_flag("-f,--follow", *follow, "Go on with what comes");
-  command->callback([&session, &action, follow] {
-    action = [&session, follow] { return events(session, *follow); };
+  command->add_option("name", options->name, "Only of this agent")->type_name("NAME");
+  command->add_flag("-f,--follow", options->follow, "Go on with what comes");
+  command->add_option("--tail", options->tail, "Only the last N events so far")->type_name("N");
+  command->callback([&session, &action, options] {
+    action = [&session, options] { return events(session, *options); };
   });
 }
 

@@ -29,7 +29,8 @@ Status rm(Session& session, const Options& options) {
   else if (options.keep_data)
     print(fmt::format("{} removed, its data kept\n", options.name));
   else
-    print(fmt::format("{} removed, its key destroyed\n", options.name));
+    print(fmt::format("{} removed, its key destroyed (sha256 {})\n", options.name,
+                      receipt->key_digest()));
   return {};
 }
 

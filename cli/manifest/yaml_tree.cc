@@ -6,6 +6,7 @@
 #include <yaml-cpp/parser.h>
 
 #include <algorithm>
+#include <map>
 #include <optional>
 #include <sstream>
 
@@ -62,7 +63,8 @@ class TreeBuilder final : public YAML::EventHandler {
  private:
   struct Level {
     YamlNode node;
-    std::optional<YamlNode> key;  // of a map: seen, its value not yet
+    std::optional<YamlNode> key;       // of a map: seen, its value not yet
+    std::map<std::string, int> lines;  // of a map's keys so far
   };
 
   void refuse(int line, std::string_view message, std::string_view remedy) {
@@ -85,7 +87,7 @@ class TreeBuilder final : public YAML::EventHandler {
       return refuse(line_of(mark), "the manifest is nested too deep",
                     "no manifest needs more than a few levels");
     if (wants_key()) return refuse(line_of(mark), "a key must be text", "write name: value");
-    levels_.push_back({.node = {.kind = kind, .line = line_of(mark)}, .key = {}});
+    levels_.push_back({.node = {.kind = kind, .line = line_of(mark)}});
   }
   void close() {
     if (error_) return;
@@ -114,11 +116,11 @@ class TreeBuilder final : public YAML::EventHandler {
   void start_member(Level& level, YamlNode key) {
     if (key.kind != YamlNode::Kind::kScalar)
       return refuse(key.line, "a key must be text", "write name: value");
-    auto same = std::ranges::find(level.node.members, key.text, &YamlNode::Member::key);
-    if (same != level.node.members.end()) {
+    auto [same, fresh] = level.lines.emplace(key.text, key.line);
+    if (!fresh) {
       return refuse(key.line,
                     fmt::format("\"{}\" stands here twice, first on line {}",
-                                key.text.substr(0, 64), same->key_line),
+                                key.text.substr(0, 64), same->second),
                     "keep one of them");
     }
     level.key = std::move(key);

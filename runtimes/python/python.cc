@@ -4,12 +4,15 @@ namespace flodea {
 namespace {
 
 constexpr const char* kInterpreter = "/usr/bin/python3";
-// Measured: an interpreter that has imported the SDK and json holds 11 MiB, the worker 1; below this the imports of ssl and asyncio fail.
+// Measured: an interpreter that has imported the SDK and json holds 11 MiB, the worker 1; below
+// this the imports of ssl and asyncio fail.
 constexpr std::uint64_t kMinimumMemory = 24 * kMiB;
 
 Status validate(const AgentSpec& spec, const BundleFiles&) {
   if (spec.runtime.entrypoint.ends_with(".py")) return {};
-  return refuse_manifest("spec.runtime.entrypoint", spec.runtime.entrypoint + " is not a Python source file", "name a file that ends in .py");
+  return refuse_manifest("spec.runtime.entrypoint",
+                         spec.runtime.entrypoint + " is not a Python source file",
+                         "name a file that ends in .py");
 }
 
 LaunchPlan launch_plan(const AgentManifest& manifest) {
@@ -18,17 +21,25 @@ LaunchPlan launch_plan(const AgentManifest& manifest) {
   plan.executable = kInterpreter;
   plan.argv = {kInterpreter, "/app/" + spec.entrypoint};
   plan.argv.insert(plan.argv.end(), spec.args.begin(), spec.args.end());
-  plan.env = common_environment(manifest, {"PYTHONUNBUFFERED=1", "PYTHONPATH=/opt/flodea/sdk/python"});  // a line printed is a line logged
+  plan.env = common_environment(
+      manifest, {"PYTHONUNBUFFERED=1",
+                 "PYTHONPATH=/opt/flodea/sdk/python"});  // a line printed is a line logged
   plan.cwd = "/app";
   return plan;
 }
 
-ReadyWhen ready(const AgentSpec& spec) { return spec.readiness.self ? ReadyWhen::kAgentSays : ReadyWhen::kExecuted; }
+ReadyWhen ready(const AgentSpec& spec) {
+  return spec.readiness.self ? ReadyWhen::kAgentSays : ReadyWhen::kExecuted;
+}
 
 }  // namespace
 
 Runtime python_runtime() {
-  return {.type = "python", .minimum_memory = kMinimumMemory, .validate = validate, .launch_plan = launch_plan, .ready = ready};
+  return {.type = "python",
+          .minimum_memory = kMinimumMemory,
+          .validate = validate,
+          .launch_plan = launch_plan,
+          .ready = ready};
 }
 
 }  // namespace flodea

@@ -9,7 +9,8 @@ namespace {
 AgentManifest manifest() {
   AgentManifest out;
   out.name = "ledger";
-  out.spec.runtime = {.type = "python", .entrypoint = "src/main.py", .args = {"--fast", ""}, .env = {}};
+  out.spec.runtime = {
+      .type = "python", .entrypoint = "src/main.py", .args = {"--fast", ""}, .env = {}};
   return out;
 }
 
@@ -22,7 +23,8 @@ struct AnyFile final : BundleFiles {
 TEST_CASE("the entry point is run by the interpreter from /app, as the agent's uid") {
   LaunchPlan plan = python_runtime().launch_plan(manifest());
   CHECK(plan.executable == "/usr/bin/python3");
-  CHECK(plan.argv == std::vector<std::string>{"/usr/bin/python3", "/app/src/main.py", "--fast", ""});
+  CHECK(plan.argv ==
+        std::vector<std::string>{"/usr/bin/python3", "/app/src/main.py", "--fast", ""});
   CHECK(plan.cwd == "/app");
   CHECK(plan.uid == 1000);
 }
@@ -30,7 +32,8 @@ TEST_CASE("the entry point is run by the interpreter from /app, as the agent's u
 TEST_CASE("an entry point that is not Python source is refused") {
   AgentManifest wrong = manifest();
   wrong.spec.runtime.entrypoint = "main.mjs";
-  CHECK(python_runtime().validate(wrong.spec, AnyFile()).error().field == "spec.runtime.entrypoint");
+  CHECK(python_runtime().validate(wrong.spec, AnyFile()).error().field ==
+        "spec.runtime.entrypoint");
 }
 
 TEST_CASE("an agent that waits to say so is ready only then") {

@@ -26,8 +26,11 @@ constexpr Nanos kCollectBundles = std::chrono::hours(1);
 // What a manifest says of its bundle, asked of the store.
 class StoredBundleFiles final : public BundleFiles {
  public:
-  StoredBundleFiles(const BundleStore& bundles, const BundleDigest& digest) : bundles_(bundles), digest_(digest) {}
-  Result<bool> is_file(const std::string& relative) const override { return bundles_.contains(digest_, relative); }
+  StoredBundleFiles(const BundleStore& bundles, const BundleDigest& digest)
+      : bundles_(bundles), digest_(digest) {}
+  Result<bool> is_file(const std::string& relative) const override {
+    return bundles_.contains(digest_, relative);
+  }
 
  private:
   const BundleStore& bundles_;
@@ -46,17 +49,20 @@ std::function<double()> uniform_random() {
 
 SpecBounds bounds_of(const HostFacts& host) {
   SpecBounds bounds{.host_cpu_millis = host.cpus * 1000, .min_memory = {}};
-  for (const Runtime& runtime : runtimes()) bounds.min_memory[std::string(runtime.type)] = runtime.minimum_memory;
+  for (const Runtime& runtime : runtimes())
+    bounds.min_memory[std::string(runtime.type)] = runtime.minimum_memory;
   return bounds;
 }
 
 Result<UniqueFd> open_directory(const UniqueFd& state_dir, const std::string& name) {
-  return TRY_CONTEXT(open_beneath(state_dir.get(), name, O_RDONLY | O_DIRECTORY | O_CLOEXEC), "state directory");
+  return TRY_CONTEXT(open_beneath(state_dir.get(), name, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+                     "state directory");
 }
 
 }  // namespace
 
-// In the order of making; destroyed in reverse. What is made only once flodead has answered comes last.
+// In the order of making; destroyed in reverse. What is made only once flodead has answered comes
+// last.
 struct Control::Parts {
   ControlConfig config;
   ControlFds fds;
@@ -121,17 +127,22 @@ Status Control::Parts::open_state() {
   std::string path = config.state_dir + "/state.db";
   auto db = TRY(StateDb::open(path));
   events = TRY(make_event_log({.path = path, .clock = clock}));
-  logs = TRY(make_log_store({.directory = TRY(open_directory(fds.state_dir, "logs")),
+  auto logs_dir = TRY(open_directory(fds.state_dir, "logs"));
+  logs = TRY(make_log_store({.directory = std::move(logs_dir),
                              .clock = clock,
-                             .on_limit = [this](const AgentId& agent, const std::string& message) { on_limit(agent, "log", message); }}));
-  bundles = TRY(BundleStore::open(TRY(open_directory(fds.state_dir, "bundles"))));
-  engine = std::make_unique<Engine>(EngineParts{.db = std::move(db),
-                                                .clock = clock,
-                                                .events = *events,
-                                                .post = [this](std::function<void()> task) { loop->post(std::move(task)); },
-                                                .check_spec = [this](const AgentSpec& spec) { return check_spec(*bundles, spec); },
-                                                .random = uniform_random(),
-                                                .closed = [this] { end(); }});
+                             .on_limit = [this](const AgentId& agent, const std::string& message) {
+                               on_limit(agent, "log", message);
+                             }}));
+  auto bundles_dir = TRY(open_directory(fds.state_dir, "bundles"));
+  bundles = TRY(BundleStore::open(std::move(bundles_dir)));
+  engine = std::make_unique<Engine>(EngineParts{
+      .db = std::move(db),
+      .clock = clock,
+      .events = *events,
+      .post = [this](std::function<void()> task) { loop->post(std::move(task)); },
+      .check_spec = [this](const AgentSpec& spec) { return check_spec(*bundles, spec); },
+      .random = uniform_random(),
+      .closed = [this] { end(); }});
   core = engine.get();
   return {};
 }
@@ -142,31 +153,49 @@ Status Control::Parts::make_metrics() {
       if (views) answer(std::move(*views));
     });
   };
-  metrics = TRY_CONTEXT(MetricsExporter::start({.address = config.metrics, .version = FLODEA_VERSION, .revision = ""}, collect), "metrics");
+  auto exporter = MetricsExporter::start(
+      {.address = config.metrics, .version = FLODEA_VERSION, .revision = ""}, collect);
+  if (!exporter) {  // settings, whatever its code: starting again would not help
+    exporter.error().code = Code::kFailedPrecondition;
+    return tl::unexpected(std::move(exporter).error().with_context("--metrics " + config.metrics));
+  }
+  metrics = std::move(*exporter);
   return {};
 }
 
 Status Control::Parts::make_gateway_and_effects() {
-  self = std::make_unique<SelfHost>(meters, *logs, [this](const AgentId& agent, Generation g) { engine->agent_ready(agent, g); });
-  auto on_call = [this](const AgentId& agent, const std::string& method, const std::string& code, Nanos duration) {
+  self = std::make_unique<SelfHost>(
+      meters, *logs, [this](const AgentId& agent, Generation g) { engine->agent_ready(agent, g); });
+  auto on_call = [this](const AgentId& agent, const std::string& method, const std::string& code,
+                        Nanos duration) {
     metrics->call_ended(engine->name_of(agent), method, code, duration);
   };
-  gateway = TRY(make_gateway({.self = *self, .clock = clock, .on_call = on_call,
-                              .on_limit = [this](const AgentId& agent, const std::string& limit, const std::string& message) {
-                                on_limit(agent, limit, message);
-                              }}));
+  gateway = TRY(make_gateway(
+      {.self = *self,
+       .clock = clock,
+       .on_call = on_call,
+       .on_limit = [this](const AgentId& agent, const std::string& limit,
+                          const std::string& message) { on_limit(agent, limit, message); }}));
   vault = TRY(VaultClient::create(*loop, std::move(fds.vault)));
-  HostParts host{.loop = *loop, .clock = clock, .vault = *vault, .gateway = *gateway, .logs = *logs, .meters = meters,
-                 .state_dir = fds.state_dir.get(), .spec_json = spec_json,
+  HostParts host{.loop = *loop,
+                 .clock = clock,
+                 .vault = *vault,
+                 .gateway = *gateway,
+                 .logs = *logs,
+                 .meters = meters,
+                 .state_dir = fds.state_dir.get(),
+                 .spec_json = spec_json,
                  .root_lost = [this](const Error& why) { fail_with(why); }};
   effects = TRY(HostEffects::create(std::move(host), std::move(fds.root), *engine));
   return {};
 }
 
-void Control::Parts::on_limit(const AgentId& agent, const std::string& limit, const std::string& message) {
+void Control::Parts::on_limit(const AgentId& agent, const std::string& limit,
+                              const std::string& message) {
   if (core == nullptr) return;
   core->agent_limit(agent, limit + ": " + message);
-  if (message.starts_with("connection closed")) loop->post([this, agent] { effects->reconnect(agent); });
+  if (message.starts_with("connection closed"))
+    loop->post([this, agent] { effects->reconnect(agent); });
 }
 
 // ---- running
@@ -174,7 +203,8 @@ void Control::Parts::on_limit(const AgentId& agent, const std::string& limit, co
 void Control::Parts::greet() {
   effects->hello([this](Result<HostFacts> host) {
     if (!host) return fail_with(std::move(host).error().with_context("flodead"));
-    if (host->epoch.value != config.epoch) return fail_with(fail(Code::kInternal, "flodead has begun another epoch").value());
+    if (host->epoch.value != config.epoch)
+      return fail_with(fail(Code::kInternal, "flodead has begun another epoch").value());
     take_over(std::move(*host));
   });
 }
@@ -187,12 +217,15 @@ void Control::Parts::take_over(HostFacts host) {
 }
 
 void Control::Parts::serve(const HostFacts& host) {
-  auto server = OperatorsServer::start({.listening = std::move(fds.operators), .operators_group = ::getgid(),
-                                        .backends = {*engine, *events, *logs, *bundles}, .bounds = bounds_of(host)});
+  auto server = OperatorsServer::start({.listening = std::move(fds.operators),
+                                        .operators_group = ::getgid(),
+                                        .backends = {*engine, *events, *logs, *bundles},
+                                        .bounds = bounds_of(host)});
   if (!server) return fail_with(std::move(server).error().with_context("operators' API"));
   operators = std::move(*server);
   loop->call_after(kCollectBundles, [this] { collect_bundles(); });
-  (void)events->record({.kind = "service", .message = "flodea-control is up, epoch " + std::to_string(config.epoch)});
+  (void)events->record({.kind = "service",
+                        .message = "flodea-control is up, epoch " + std::to_string(config.epoch)});
   spdlog::info("state=up version={} epoch={}", FLODEA_VERSION, config.epoch);
 }
 

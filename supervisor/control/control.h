@@ -1,5 +1,6 @@
-// flodea-control, wired: every part made once, in the order in which they need each other, each given what it needs by constructor.
-// Thread: the core thread is the one that calls `run`. The parts' own threads: log store, gateway (guard, stores), gRPC, metrics.
+// flodea-control, wired: every part made once, in the order in which they need each other, each
+// given what it needs by constructor. Thread: the core thread is the one that calls `run`. The
+// parts' own threads: log store, gateway (guard, stores), gRPC, metrics.
 #pragma once
 
 #include <memory>
@@ -11,9 +12,9 @@
 namespace flodea::control {
 
 struct ControlConfig {
-  std::uint64_t epoch = 0;   // that flodead gave this life; checked against its Hello
-  std::string metrics;       // ADDR:PORT; empty: not served
-  std::string state_dir;     // its path; the descriptor is fd_layout::control::kStateDir
+  std::uint64_t epoch = 0;  // that flodead gave this life; checked against its Hello
+  std::string metrics;      // ADDR:PORT; empty: not served
+  std::string state_dir;    // its path; the descriptor is fd_layout::control::kStateDir
 };
 
 // The inherited descriptors, each checked to be what it must be.
@@ -26,7 +27,8 @@ struct ControlFds {
 
 class Control {
  public:
-  // Opens what is on disk. kDataLoss, kFailedPrecondition, kInvalidArgument: starting again will not help.
+  // Opens what is on disk. kDataLoss, kFailedPrecondition, kInvalidArgument: starting again will
+  // not help.
   static Result<std::unique_ptr<Control>> create(ControlConfig config, ControlFds fds);
   ~Control();
   // Takes over what runs, serves until flodead asks for the end (then success) or is gone.

@@ -1,6 +1,7 @@
-// flodea-control: the brain of the supervisor, without any privilege. Started by flodead as user flodea on the descriptors of
-// base/fd_layout.h. Exit status: 0 every agent was stopped on flodead's request; 78 (EX_CONFIG) state, directories or settings are not
-// as they must be: starting it again will not help; 2 wrong arguments; 1 anything else.
+// flodea-control: the brain of the supervisor, without any privilege. Started by flodead as user
+// flodea on the descriptors of base/fd_layout.h. Exit status: 0 every agent was stopped on
+// flodead's request; 78 (EX_CONFIG) state, directories or settings are not as they must be:
+// starting it again will not help; 2 wrong arguments; 1 anything else.
 #include <fcntl.h>
 #include <malloc.h>
 #include <spdlog/pattern_formatter.h>
@@ -22,8 +23,8 @@ namespace {
 void start_logging(const std::string& level) {
   ::tzset();
   auto logger = spdlog::stderr_logger_mt("control");
-  logger->set_formatter(std::make_unique<spdlog::pattern_formatter>("%Y-%m-%dT%H:%M:%S.%eZ level=%l program=flodea-control %v",
-                                                                    spdlog::pattern_time_type::utc));
+  logger->set_formatter(std::make_unique<spdlog::pattern_formatter>(
+      "%Y-%m-%dT%H:%M:%S.%eZ level=%l program=flodea-control %v", spdlog::pattern_time_type::utc));
   spdlog::set_default_logger(logger);
   spdlog::set_level(spdlog::level::from_str(level));
 }
@@ -31,7 +32,8 @@ void start_logging(const std::string& level) {
 Result<UniqueFd> take_descriptor(int fd, mode_t type, const char* name) {
   struct stat info{};
   if (::fstat(fd, &info) != 0 || (info.st_mode & S_IFMT) != type) {
-    return fail(Code::kFailedPrecondition, "descriptor " + std::to_string(fd) + " is not the " + name + ": flodea-control is started by flodead");
+    return fail(Code::kFailedPrecondition, "descriptor " + std::to_string(fd) + " is not the " +
+                                               name + ": flodea-control is started by flodead");
   }
   if (::fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) return fail_errno("fcntl");
   return UniqueFd(fd);
@@ -47,7 +49,8 @@ Result<ControlFds> take_descriptors() {
   return out;
 }
 
-// Many threads, each with little to allocate: a heap of its own for each would cost more than it saves.
+// Many threads, each with little to allocate: a heap of its own for each would cost more than it
+// saves.
 void bound_heaps() { ::mallopt(M_ARENA_MAX, 2); }
 
 Status run(ControlConfig config) {
@@ -60,8 +63,12 @@ Status run(ControlConfig config) {
 
 int exit_status(const Error& error) {
   switch (error.code) {
-    case Code::kDataLoss: case Code::kFailedPrecondition: case Code::kInvalidArgument: return EX_CONFIG;
-    default: return EXIT_FAILURE;
+    case Code::kDataLoss:
+    case Code::kFailedPrecondition:
+    case Code::kInvalidArgument:
+      return EX_CONFIG;
+    default:
+      return EXIT_FAILURE;
   }
 }
 

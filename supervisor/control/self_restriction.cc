@@ -27,9 +27,12 @@ Status restrict_self() {
   auto profile = TRY(parse_seccomp_profile("control", kControlProfile, included));
   auto filter = TRY(compile(profile));
   sock_fprog program{.len = static_cast<unsigned short>(filter.size()), .filter = filter.data()};
-  long thread = ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program);
+  long thread =
+      ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program);
   if (thread < 0) return fail_errno("seccomp");
-  if (thread > 0) return fail(Code::kInternal, "seccomp: thread " + std::to_string(thread) + " cannot be restricted");
+  if (thread > 0)
+    return fail(Code::kInternal,
+                "seccomp: thread " + std::to_string(thread) + " cannot be restricted");
   return {};
 }
 

@@ -1,6 +1,7 @@
-// What control gives up before it meets anybody: privileges to gain, dumps, and every system call that policy/profiles/control.json does
-// not name. The profile is part of the program: control may not be able to open files beside it.
-// Weakens isolation: nothing here; what is allowed stands in the profile, with reasons.
+// What control gives up before it meets anybody: privileges to gain, dumps, and every system call
+// that policy/profiles/control.json does not name. The profile is part of the program: control may
+// not be able to open files beside it. Weakens isolation: nothing here; what is allowed stands in
+// the profile, with reasons.
 #pragma once
 
 #include "base/result.h"

@@ -1,4 +1,5 @@
-// A manifest's spec as agents see it (Self/Describe): flodea.operators.v1.AgentSpec in protobuf's JSON mapping, defaults filled in.
+// A manifest's spec as agents see it (Self/Describe): flodea.operators.v1.AgentSpec in protobuf's
+// JSON mapping, defaults filled in.
 #pragma once
 
 #include <string>

@@ -1,5 +1,6 @@
-// flodea-helper VERB: what may block or parse, so that flodead never does. Root, exec'd by flodead for one request, which comes on
-// descriptor 3 with its descriptors; the reply leaves there and the process ends. flodead kills it at its deadline.
+// flodea-helper VERB: what may block or parse, so that flodead never does. Root, exec'd by flodead
+// for one request, which comes on descriptor 3 with its descriptors; the reply leaves there and the
+// process ends. flodead kills it at its deadline.
 #include <sys/prctl.h>
 
 #include <chrono>
@@ -69,7 +70,8 @@ Status close_volume(const v1::Request& request, Fds& fds, v1::Reply& reply, Fds&
   auto loop = TRY(volume::LoopIdentity::decode(request.close_volume().loop()));
   UniqueFd device = std::move(fds.front());
   fds.clear();  // the trees: this process was their last holder
-  auto closed = volume::verify_closed(loop, device.get(), std::chrono::milliseconds(request.close_volume().deadline_ms()));
+  auto closed = volume::verify_closed(
+      loop, device.get(), std::chrono::milliseconds(request.close_volume().deadline_ms()));
   reply.mutable_close_volume();
   if (!closed) reply.mutable_close_volume()->add_leftovers(closed.error().message);
   return {};
@@ -86,7 +88,8 @@ Status compile_profiles(const v1::Request& request, Fds& fds, v1::Reply& reply, 
 }
 
 Status probe_runtimes(const v1::Request& request, Fds&, v1::Reply& reply, Fds&) {
-  for (const std::string& path : request.probe_runtimes().executables()) reply.mutable_probe_runtimes()->add_versions(runtime_version(path));
+  for (const std::string& path : request.probe_runtimes().executables())
+    reply.mutable_probe_runtimes()->add_versions(runtime_version(path));
   return {};
 }
 
@@ -95,8 +98,10 @@ struct Verb {
   Status (*run)(const v1::Request&, Fds&, v1::Reply&, Fds&);
 };
 constexpr Verb kVerbs[] = {
-    {v1::Request::kMakeFilesystem, make_filesystem},   {v1::Request::kPrepare, prepare},
-    {v1::Request::kCloseVolume, close_volume},         {v1::Request::kCompileProfiles, compile_profiles},
+    {v1::Request::kMakeFilesystem, make_filesystem},
+    {v1::Request::kPrepare, prepare},
+    {v1::Request::kCloseVolume, close_volume},
+    {v1::Request::kCompileProfiles, compile_profiles},
     {v1::Request::kProbeRuntimes, probe_runtimes},
 };
 

@@ -1,4 +1,5 @@
-// One thing at a time per agent: verbs that open, close or destroy its volume wait for each other, in order.
+// One thing at a time per agent: verbs that open, close or destroy its volume wait for each other,
+// in order.
 #pragma once
 
 #include <deque>
@@ -17,7 +18,8 @@ class AgentTurns {
   class Turn {
    public:
     Turn(AgentTurns& turns, AgentId agent) : turns_(&turns), agent_(std::move(agent)) {}
-    Turn(Turn&& other) noexcept : turns_(std::exchange(other.turns_, nullptr)), agent_(std::move(other.agent_)) {}
+    Turn(Turn&& other) noexcept
+        : turns_(std::exchange(other.turns_, nullptr)), agent_(std::move(other.agent_)) {}
     Turn& operator=(Turn&&) = delete;
     ~Turn() {
       if (turns_ != nullptr) turns_->pass_on(agent_);
@@ -41,8 +43,10 @@ class AgentTurns {
   void pass_on(const AgentId& agent) {
     auto& queue = queues_[agent];
     queue.pop_front();
-    if (queue.empty()) queues_.erase(agent);
-    else queue.front().set(true);
+    if (queue.empty())
+      queues_.erase(agent);
+    else
+      queue.front().set(true);
   }
 
   EventLoop& loop_;

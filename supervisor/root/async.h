@@ -1,6 +1,7 @@
-// Steps that wait, written as one function: `Async<T>` is a coroutine whose outcome is a Result<T>; `OneShot<T>` is what it waits for
-// (a reply, an exit, a deadline). Everything belongs to the event loop's thread. A OneShot resumes its waiter from the loop's top,
-// never from within `set`, so that no caller is re-entered.
+// Steps that wait, written as one function: `Async<T>` is a coroutine whose outcome is a Result<T>;
+// `OneShot<T>` is what it waits for (a reply, an exit, a deadline). Everything belongs to the event
+// loop's thread. A OneShot resumes its waiter from the loop's top, never from within `set`, so that
+// no caller is re-entered.
 #pragma once
 
 #include <coroutine>
@@ -22,12 +23,15 @@ class [[nodiscard]] Async {
 
     struct Finish {
       bool await_ready() const noexcept { return false; }
-      std::coroutine_handle<> await_suspend(std::coroutine_handle<promise_type> self) const noexcept {
+      std::coroutine_handle<> await_suspend(
+          std::coroutine_handle<promise_type> self) const noexcept {
         return self.promise().waiter ? self.promise().waiter : std::noop_coroutine();
       }
       void await_resume() const noexcept {}
     };
-    Async get_return_object() { return Async(std::coroutine_handle<promise_type>::from_promise(*this)); }
+    Async get_return_object() {
+      return Async(std::coroutine_handle<promise_type>::from_promise(*this));
+    }
     std::suspend_always initial_suspend() noexcept { return {}; }
     Finish final_suspend() noexcept { return {}; }
     void return_value(Result<T> value) { outcome.emplace(std::move(value)); }
@@ -91,16 +95,18 @@ class OneShot {
 
 }  // namespace flodea::root
 
-// In a coroutine: CO_TRY(auto fd, co_await open()) is TRY with co_return; CO_CHECK is the same for a Status.
+// In a coroutine: CO_TRY(auto fd, co_await open()) is TRY with co_return; CO_CHECK is the same for
+// a Status.
 #define FLODEA_CO_JOIN2(a, b) a##b
 #define FLODEA_CO_JOIN(a, b) FLODEA_CO_JOIN2(a, b)
-#define FLODEA_CO_TRY(temporary, declaration, ...)                                   \
-  auto temporary = (__VA_ARGS__);                                                    \
-  if (!temporary) co_return tl::unexpected(std::move(temporary).error());            \
+#define FLODEA_CO_TRY(temporary, declaration, ...)                        \
+  auto temporary = (__VA_ARGS__);                                         \
+  if (!temporary) co_return tl::unexpected(std::move(temporary).error()); \
   declaration = std::move(*temporary)
-#define CO_TRY(declaration, ...) FLODEA_CO_TRY(FLODEA_CO_JOIN(co_try_, __LINE__), declaration, __VA_ARGS__)
-#define CO_CHECK(...)                                                                                            \
-  do {                                                                                                           \
-    auto co_check_ = (__VA_ARGS__);                                                                              \
-    if (!co_check_) co_return tl::unexpected(std::move(co_check_).error());                                      \
+#define CO_TRY(declaration, ...) \
+  FLODEA_CO_TRY(FLODEA_CO_JOIN(co_try_, __LINE__), declaration, __VA_ARGS__)
+#define CO_CHECK(...)                                                       \
+  do {                                                                      \
+    auto co_check_ = (__VA_ARGS__);                                         \
+    if (!co_check_) co_return tl::unexpected(std::move(co_check_).error()); \
   } while (false)

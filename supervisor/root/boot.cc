@@ -12,7 +12,8 @@ namespace {
 constexpr Nanos kEmptyDeadline = std::chrono::seconds(10);
 constexpr Nanos kHelperDeadline = std::chrono::seconds(30);
 
-// Rows of the runtime table, as far as they are flodead's: what proves one is there. Its profile has the same name.
+// Rows of the runtime table, as far as they are flodead's: what proves one is there. Its profile
+// has the same name.
 struct Runtime {
   const char* name;
   const char* executable;
@@ -26,9 +27,11 @@ Status kill_and_wait(const Cgroup& group, const std::string& name) {
   Nanos end = clock.monotonic() + kEmptyDeadline;
   while (TRY(group.populated())) {
     auto left = std::chrono::ceil<std::chrono::milliseconds>(end - clock.monotonic()).count();
-    if (left <= 0) return fail(Code::kDeadlineExceeded, "processes of group " + name + " do not end");
+    if (left <= 0)
+      return fail(Code::kDeadlineExceeded, "processes of group " + name + " do not end");
     pollfd change{.fd = group.events_fd(), .events = POLLPRI, .revents = 0};
-    if (::poll(&change, 1, static_cast<int>(left)) < 0 && errno != EINTR) return fail_errno("poll cgroup.events");
+    if (::poll(&change, 1, static_cast<int>(left)) < 0 && errno != EINTR)
+      return fail_errno("poll cgroup.events");
   }
   return {};
 }
@@ -42,16 +45,19 @@ Status end_group(const CgroupTree& cgroups, const std::string& name) {
   return cgroups.remove(name);  // also when it was made in some hierarchies only
 }
 
-Async<void> compile_filters(Helpers& helpers, int programs_dir, std::vector<std::string> names, std::map<std::string, UniqueFd>& filters) {
+Async<void> compile_filters(Helpers& helpers, int programs_dir, std::vector<std::string> names,
+                            std::map<std::string, UniqueFd>& filters) {
   CO_TRY(auto profiles, open_beneath(programs_dir, "policy/profiles", O_RDONLY | O_DIRECTORY));
   helper::v1::Request request;
   for (const std::string& name : names) request.mutable_compile_profiles()->add_names(name);
   int fd = profiles.get();
   auto compiling = helpers.run("compile-profiles", request, std::span(&fd, 1), kHelperDeadline);
   CO_TRY(auto compiled, co_await compiling);
-  if (compiled.fds.size() != names.size()) co_return fail(Code::kInternal, "flodea-helper compiled too few profiles");
+  if (compiled.fds.size() != names.size())
+    co_return fail(Code::kInternal, "flodea-helper compiled too few profiles");
   for (std::size_t i = 0; i < names.size(); ++i) {
-    spdlog::info("profile={} instructions={}", names[i], compiled.reply.compile_profiles().instructions(static_cast<int>(i)));
+    spdlog::info("profile={} instructions={}", names[i],
+                 compiled.reply.compile_profiles().instructions(static_cast<int>(i)));
     filters[names[i]] = std::move(compiled.fds[i]);
   }
   co_return Status{};
@@ -59,22 +65,26 @@ Async<void> compile_filters(Helpers& helpers, int programs_dir, std::vector<std:
 
 }  // namespace
 
-Status undo_earlier_life(const CgroupTree& cgroups, UidRanges& uids, const Journal& journal, const std::string& boot_id) {
+Status undo_earlier_life(const CgroupTree& cgroups, UidRanges& uids, const Journal& journal,
+                         const std::string& boot_id) {
   auto entries = TRY(journal.entries());
   for (const std::string& name : TRY(cgroups.names())) {
     if (name != kServicesGroup) TRY_CONTEXT(end_group(cgroups, name), "an earlier life's agent");
   }
   for (const JournalEntry& entry : entries) {
-    if (entry.boot_id == boot_id) TRY(uids.give_back(entry.uid_range));  // of another boot: that table is cleared
+    if (entry.boot_id == boot_id)
+      TRY(uids.give_back(entry.uid_range));  // of another boot: that table is cleared
     TRY(journal.erase(entry.name));
   }
   TRY_CONTEXT(end_group(cgroups, kServicesGroup), "an earlier life's services");
   return {};
 }
 
-Async<void> discover(Helpers& helpers, int programs_dir, std::map<std::string, UniqueFd>& filters, v1::Host& host) {
+Async<void> discover(Helpers& helpers, int programs_dir, std::map<std::string, UniqueFd>& filters,
+                     v1::Host& host) {
   helper::v1::Request request;
-  for (const Runtime& runtime : kRuntimes) request.mutable_probe_runtimes()->add_executables(runtime.executable);
+  for (const Runtime& runtime : kRuntimes)
+    request.mutable_probe_runtimes()->add_executables(runtime.executable);
   std::span<const int> no_fds;
   auto probing = helpers.run("probe-runtimes", request, no_fds, kHelperDeadline);
   std::vector<std::string> profiles{kWorkerProfile};

@@ -1,21 +1,26 @@
-// base/cgroup on texts of both layouts, and on plain files for v2, which not every test machine has.
+// base/cgroup on texts of both layouts, and on plain files for v2, which not every test machine
+// has.
 #include "base/cgroup.h"
 
-#include <catch2/catch_test_macros.hpp>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
+#include <catch2/catch_test_macros.hpp>
+
 using namespace flodea;
 
 TEST_CASE("a unified host is told from a hybrid one") {
-  auto v2 = CgroupHierarchies::parse("30 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n", "0::/system.slice/flodea.service\n");
+  auto v2 = CgroupHierarchies::parse(
+      "30 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n",
+      "0::/system.slice/flodea.service\n");
   REQUIRE(v2);
   CHECK(v2->layout == CgroupLayout::kV2);
   CHECK(v2->mount[0] == "/sys/fs/cgroup");
   CHECK(v2->own[0] == "/system.slice/flodea.service");
   auto hybrid = CgroupHierarchies::parse(
-      "32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n35 31 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
+      "32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n35 31 0:32 / "
+      "/sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
       "41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n",
       "4:memory:/a/b\n1:cpu,cpuacct:/\n0::/\n");
   REQUIRE(hybrid);

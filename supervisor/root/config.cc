@@ -4,9 +4,10 @@
 #include <sys/stat.h>
 #include <yaml-cpp/yaml.h>
 
-#include <CLI/CLI.hpp>
 #include <functional>
 #include <set>
+
+#include <CLI/CLI.hpp>
 
 #include "base/quantity.h"
 #include "base/safe_path.h"
@@ -27,7 +28,8 @@ Status set_bytes(std::uint64_t& to, const std::string& text) {
   return {};
 }
 Status set_seconds(std::uint32_t& to, const std::string& text) {
-  to = static_cast<std::uint32_t>(std::chrono::ceil<std::chrono::seconds>(TRY(parse_duration(text))).count());
+  to = static_cast<std::uint32_t>(
+      std::chrono::ceil<std::chrono::seconds>(TRY(parse_duration(text))).count());
   return {};
 }
 Status set_text(std::string& to, const std::string& text) {
@@ -41,15 +43,22 @@ struct Key {
   std::function<Status(Config&, const std::string&)> set;
 };
 const Key kKeys[] = {
-    {"state-dir", "Where volumes, keys, logs and state.db are", [](Config& c, const std::string& t) { return set_text(c.state_dir, t); }},
-    {"run-dir", "Where control.sock is", [](Config& c, const std::string& t) { return set_text(c.run_dir, t); }},
-    {"metrics", "ADDR:PORT of the Prometheus endpoint", [](Config& c, const std::string& t) { return set_text(c.metrics, t); }},
-    {"log-level", "trace, debug, info, warn, error", [](Config& c, const std::string& t) { return set_text(c.log_level, t); }},
-    {"max-agents", "Agents that may run at once", [](Config& c, const std::string& t) { return set_number(c.max_agents, t); }},
+    {"state-dir", "Where volumes, keys, logs and state.db are",
+     [](Config& c, const std::string& t) { return set_text(c.state_dir, t); }},
+    {"run-dir", "Where control.sock is",
+     [](Config& c, const std::string& t) { return set_text(c.run_dir, t); }},
+    {"metrics", "ADDR:PORT of the Prometheus endpoint",
+     [](Config& c, const std::string& t) { return set_text(c.metrics, t); }},
+    {"log-level", "trace, debug, info, warn, error",
+     [](Config& c, const std::string& t) { return set_text(c.log_level, t); }},
+    {"max-agents", "Agents that may run at once",
+     [](Config& c, const std::string& t) { return set_number(c.max_agents, t); }},
     {"max-memory", "Sum of running agents' memory limits (default: 90 % of the host's)",
      [](Config& c, const std::string& t) { return set_bytes(c.max_memory, t); }},
-    {"max-disk", "Sum of all volumes (default: the file system, less 5 %)", [](Config& c, const std::string& t) { return set_bytes(c.max_disk, t); }},
-    {"shutdown-timeout", "How long SIGTERM waits for agents to stop", [](Config& c, const std::string& t) { return set_seconds(c.shutdown_timeout, t); }},
+    {"max-disk", "Sum of all volumes (default: the file system, less 5 %)",
+     [](Config& c, const std::string& t) { return set_bytes(c.max_disk, t); }},
+    {"shutdown-timeout", "How long SIGTERM waits for agents to stop",
+     [](Config& c, const std::string& t) { return set_seconds(c.shutdown_timeout, t); }},
 };
 
 const Key* find_key(const std::string& name) {
@@ -63,11 +72,14 @@ tl::unexpected<Error> at_line(const YAML::Mark& mark, const std::string& message
   return fail(Code::kInvalidArgument, "line " + std::to_string(mark.line + 1) + ": " + message);
 }
 
-Status apply_pair(const YAML::Node& name, const YAML::Node& value, std::set<std::string>& seen, Config& config) {
-  if (!name.IsScalar() || !value.IsScalar()) return at_line(name.Mark(), "a setting is one \"key: value\"");
+Status apply_pair(const YAML::Node& name, const YAML::Node& value, std::set<std::string>& seen,
+                  Config& config) {
+  if (!name.IsScalar() || !value.IsScalar())
+    return at_line(name.Mark(), "a setting is one \"key: value\"");
   const Key* key = find_key(name.Scalar());
   if (key == nullptr) return at_line(name.Mark(), "unknown setting \"" + name.Scalar() + "\"");
-  if (!seen.insert(name.Scalar()).second) return at_line(name.Mark(), "\"" + name.Scalar() + "\" is set twice");
+  if (!seen.insert(name.Scalar()).second)
+    return at_line(name.Mark(), "\"" + name.Scalar() + "\" is set twice");
   auto set = key->set(config, value.Scalar());
   if (!set) return at_line(value.Mark(), name.Scalar() + ": " + set.error().message);
   return {};
@@ -79,8 +91,10 @@ Status apply_config_file(const std::string& path, Config& config) {
   struct stat info;
   if (::fstat(fd.get(), &info) != 0) return fail_errno("stat " + path);
   if (info.st_uid != 0 || (info.st_mode & 022) != 0) {
-    auto error = fail(Code::kFailedPrecondition, path + " can be written by others than root").value();
-    return tl::unexpected(std::move(error).with_remedy("chown root: " + path + " && chmod go-w " + path));
+    auto error =
+        fail(Code::kFailedPrecondition, path + " can be written by others than root").value();
+    return tl::unexpected(
+        std::move(error).with_remedy("chown root: " + path + " && chmod go-w " + path));
   }
   auto text = TRY_CONTEXT(read_all(fd.get(), kFileLimit), path);
   TRY_CONTEXT(apply_config_text(text, config), path);
@@ -104,13 +118,18 @@ Status apply_config_text(const std::string& text, Config& config) {
 
 Result<ParsedArguments> parse_arguments(int argc, const char* const* argv) {
   ParsedArguments parsed;
-  CLI::App app{"Supervisor of Flodea agents. Runs in the foreground, as root; SIGTERM stops agents gracefully, a second one at once.", "flodead"};
+  CLI::App app{
+      "Supervisor of Flodea agents. Runs in the foreground, as root; SIGTERM stops agents "
+      "gracefully, a second one at once.",
+      "flodead"};
   app.set_version_flag("--version", std::string("flodead ") + FLODEA_VERSION);
   std::string file;
   app.add_option("--config", file, "YAML file with the same settings as keys; root's");
-  app.add_option("--control", parsed.config.control, "Another program in flodea-control's place (for tests)");
+  app.add_option("--control", parsed.config.control,
+                 "Another program in flodea-control's place (for tests)");
   std::map<std::string, std::string> given;
-  for (const Key& key : kKeys) app.add_option(std::string("--") + key.name, given[key.name], key.help);
+  for (const Key& key : kKeys)
+    app.add_option(std::string("--") + key.name, given[key.name], key.help);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -120,7 +139,8 @@ Result<ParsedArguments> parse_arguments(int argc, const char* const* argv) {
   }
   if (!file.empty()) TRY(apply_config_file(file, parsed.config));
   for (const Key& key : kKeys) {
-    if (app.count(std::string("--") + key.name) != 0) TRY_CONTEXT(key.set(parsed.config, given[key.name]), std::string("--") + key.name);
+    if (app.count(std::string("--") + key.name) != 0)
+      TRY_CONTEXT(key.set(parsed.config, given[key.name]), std::string("--") + key.name);
   }
   return parsed;
 }

@@ -15,10 +15,11 @@ struct Config {
   std::string metrics = "127.0.0.1:9464";
   std::string log_level = "info";
   std::uint32_t max_agents = 4096;
-  std::uint64_t max_memory = 0;        // bytes, sum of all running agents' limits; 0: 90 % of the host's
-  std::uint64_t max_disk = 0;          // bytes, sum of all volumes; 0: what the file system has, less 5 % of it
-  std::uint32_t shutdown_timeout = 90; // seconds that control has for stopping every agent
-  std::string control;                 // another program in flodea-control's place; for tests, command line only
+  std::uint64_t max_memory = 0;  // bytes, sum of all running agents' limits; 0: 90 % of the host's
+  std::uint64_t max_disk =
+      0;  // bytes, sum of all volumes; 0: what the file system has, less 5 % of it
+  std::uint32_t shutdown_timeout = 90;  // seconds that control has for stopping every agent
+  std::string control;  // another program in flodea-control's place; for tests, command line only
 };
 
 // Exits by itself for --help and --version: `exit_code` is set then, or for a usage error (2).

@@ -7,7 +7,8 @@ using namespace flodea::root;
 
 TEST_CASE("a file's settings are taken") {
   Config config;
-  REQUIRE(apply_config_text("state-dir: /srv/flodea\nmax-memory: 2Gi\nmax-agents: 12\nshutdown-timeout: 2m\n", config));
+  REQUIRE(apply_config_text(
+      "state-dir: /srv/flodea\nmax-memory: 2Gi\nmax-agents: 12\nshutdown-timeout: 2m\n", config));
   CHECK(config.state_dir == "/srv/flodea");
   CHECK(config.max_memory == 2ull << 30);
   CHECK(config.max_agents == 12);
@@ -20,12 +21,12 @@ TEST_CASE("what a file has wrong is refused with its line") {
     const char* text;
     const char* said;
   };
-  for (const Row& row : {Row{"state-dir: /a\nstate-dri: /b\n", "line 2: unknown setting \"state-dri\""},
-                         Row{"metrics: a\nmetrics: b\n", "line 2: \"metrics\" is set twice"},
-                         Row{"max-agents: many\n", "line 1: max-agents"},
-                         Row{"max-memory: {a: b}\n", "line 1: a setting is"},
-                         Row{"- a\n", "line 1: expected"},
-                         Row{"a: [\n", "line"}}) {
+  for (const Row& row :
+       {Row{"state-dir: /a\nstate-dri: /b\n", "line 2: unknown setting \"state-dri\""},
+        Row{"metrics: a\nmetrics: b\n", "line 2: \"metrics\" is set twice"},
+        Row{"max-agents: many\n", "line 1: max-agents"},
+        Row{"max-memory: {a: b}\n", "line 1: a setting is"}, Row{"- a\n", "line 1: expected"},
+        Row{"a: [\n", "line"}}) {
     Config config;
     auto applied = apply_config_text(row.text, config);
     REQUIRE_FALSE(applied);

@@ -52,7 +52,8 @@ void ControlLink::send(const v1::Reply& reply, std::span<const int> fds) {
 
 void ControlLink::flush() {
   while (!waiting_.empty()) {
-    auto sent = send_fd_message(socket_.get(), waiting_.front().bytes, numbers_of(waiting_.front().fds));
+    auto sent =
+        send_fd_message(socket_.get(), waiting_.front().bytes, numbers_of(waiting_.front().fds));
     if (!sent && sent.error().sys_errno == EAGAIN) return;
     waiting_.pop_front();
   }

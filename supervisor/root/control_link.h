@@ -1,5 +1,5 @@
-// The socket to the present flodea-control. What does not fit into it waits here, in order, up to a bound past which control is taken
-// for dead.
+// The socket to the present flodea-control. What does not fit into it waits here, in order, up to a
+// bound past which control is taken for dead.
 #pragma once
 
 #include <deque>
@@ -22,7 +22,9 @@ class ControlLink {
   Status connect(UniqueFd socket);  // O_NONBLOCK; of a new life
   void disconnect();
   bool connected() const { return socket_.valid(); }
-  std::uint64_t life() const { return life_; }  // of the connection: a reply belongs to the life that asked
+  std::uint64_t life() const {
+    return life_;
+  }  // of the connection: a reply belongs to the life that asked
 
   void send(const v1::Reply& reply, std::span<const int> fds = {});
 

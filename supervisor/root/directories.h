@@ -1,5 +1,5 @@
-// The state and run directories: made with their owners and modes, refused if somebody else has made them otherwise. Also the run-dir's
-// lock and the operators' listening socket.
+// The state and run directories: made with their owners and modes, refused if somebody else has
+// made them otherwise. Also the run-dir's lock and the operators' listening socket.
 #pragma once
 
 #include "supervisor/root/config.h"
@@ -19,7 +19,8 @@ struct Directories {
   UniqueFd keys;
   UniqueFd bundles;
   UniqueFd run;
-  std::string run_path;  // absolute
+  std::string run_path;  // absolute, as the next
+  std::string state_path;
 };
 Result<Directories> open_directories(const Config& config, const Users& users);
 

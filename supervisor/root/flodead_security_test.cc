@@ -1,5 +1,4 @@
 // flodead as a whole: the root protocol, volumes, ends of every kind, and what is left after them.
-#include <catch2/catch_test_macros.hpp>
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -8,13 +7,15 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <map>
 #include <set>
 #include <sstream>
+
+#include <catch2/catch_test_macros.hpp>
 
 #include "supervisor/root/testing/flodead_host.h"
 
@@ -40,7 +41,8 @@ using Inventory = std::vector<std::string>;
 std::vector<std::string> names_in(const std::string& dir) {
   std::vector<std::string> names;
   std::error_code none;
-  for (const auto& entry : std::filesystem::directory_iterator(dir, none)) names.push_back(entry.path().filename());
+  for (const auto& entry : std::filesystem::directory_iterator(dir, none))
+    names.push_back(entry.path().filename());
   std::ranges::sort(names);
   return names;
 }
@@ -49,7 +51,9 @@ std::size_t attached_loops(const std::string& marker) {
   std::size_t count = 0;
   for (const std::string& name : names_in("/sys/block")) {
     // The backing file of a volume is "/image" of a FUSE file system that is mounted nowhere.
-    if (name.starts_with("loop") && slurp("/sys/block/" + name + "/loop/backing_file").starts_with(marker)) ++count;
+    if (name.starts_with("loop") &&
+        slurp("/sys/block/" + name + "/loop/backing_file").starts_with(marker))
+      ++count;
   }
   return count;
 }
@@ -58,7 +62,8 @@ std::map<std::string, int> descriptors_of(pid_t pid) {
   std::map<std::string, int> kinds;
   for (const std::string& fd : names_in("/proc/" + std::to_string(pid) + "/fd")) {
     std::error_code none;
-    std::string target = std::filesystem::read_symlink("/proc/" + std::to_string(pid) + "/fd/" + fd, none);
+    std::string target =
+        std::filesystem::read_symlink("/proc/" + std::to_string(pid) + "/fd/" + fd, none);
     ++kinds[target.substr(0, target.find(':'))];
   }
   return kinds;
@@ -69,23 +74,32 @@ std::vector<std::string> groups_of(pid_t pid) {
   std::string own = slurp("/proc/" + std::to_string(pid) + "/cgroup");
   std::string unified = own.substr(own.find("0::") + 3);
   unified = unified.substr(0, unified.find('\n'));
-  std::string base = std::filesystem::exists("/sys/fs/cgroup/unified") ? "/sys/fs/cgroup/unified" : "/sys/fs/cgroup";
+  std::string base = std::filesystem::exists("/sys/fs/cgroup/unified") ? "/sys/fs/cgroup/unified"
+                                                                       : "/sys/fs/cgroup";
   std::vector<std::string> groups;
-  for (const std::string& name : names_in(base + std::filesystem::path(unified).parent_path().string())) {
+  for (const std::string& name :
+       names_in(base + std::filesystem::path(unified).parent_path().string())) {
     if (name.size() > 32) groups.push_back(name);
   }
   return groups;
 }
 
-Inventory take_inventory(const FlodeadHost& host) {
+Inventory take_inventory(FlodeadHost& host) {
+  host.settle();
   Inventory lines;
-  lines.push_back("host's mounts " + std::to_string(std::hash<std::string>()(slurp("/proc/1/mountinfo"))));
+  lines.push_back("host's mounts " +
+                  std::to_string(std::hash<std::string>()(slurp("/proc/1/mountinfo"))));
   lines.push_back("volumes' loop devices " + std::to_string(attached_loops("/image")));
-  for (const std::string& group : groups_of(host.child_named("flodea-vault").pid())) lines.push_back("group " + group);
-  for (const auto& [kind, count] : descriptors_of(host.pid())) lines.push_back("descriptor " + kind + " " + std::to_string(count));
-  for (const std::string& name : names_in(host.dir() + "/run/journal")) lines.push_back("journal " + name);
-  std::istringstream children(slurp("/proc/" + std::to_string(host.pid()) + "/task/" + std::to_string(host.pid()) + "/children"));
-  for (pid_t child; children >> child;) lines.push_back("child " + slurp("/proc/" + std::to_string(child) + "/comm"));
+  for (const std::string& group : groups_of(host.child_named("flodea-vault").pid()))
+    lines.push_back("group " + group);
+  for (const auto& [kind, count] : descriptors_of(host.pid()))
+    lines.push_back("descriptor " + kind + " " + std::to_string(count));
+  for (const std::string& name : names_in(host.dir() + "/run/journal"))
+    lines.push_back("journal " + name);
+  std::istringstream children(slurp("/proc/" + std::to_string(host.pid()) + "/task/" +
+                                    std::to_string(host.pid()) + "/children"));
+  for (pid_t child; children >> child;)
+    lines.push_back("child " + slurp("/proc/" + std::to_string(child) + "/comm"));
   return lines;
 }
 
@@ -95,7 +109,8 @@ PidFd worker_of(const Answered& started) {
   return std::move(*worker);
 }
 
-void end_and_release(FlodeadHost& host, const AgentId& agent, std::uint64_t generation, Answered& started) {
+void end_and_release(FlodeadHost& host, const AgentId& agent, std::uint64_t generation,
+                     Answered& started) {
   require_ok(host.kill_instance(agent, generation), host);
   started.fds.clear();
   auto released = host.release(agent, generation);
@@ -105,7 +120,8 @@ void end_and_release(FlodeadHost& host, const AgentId& agent, std::uint64_t gene
 
 }  // namespace
 
-TEST_CASE("an agent is started on its volume, found again by Adopt, ended, released and destroyed") {
+TEST_CASE(
+    "an agent is started on its volume, found again by Adopt, ended, released and destroyed") {
   FlodeadHost host;
   AgentId agent = AgentId::random();
   auto created = host.create_volume(agent);
@@ -115,7 +131,8 @@ TEST_CASE("an agent is started on its volume, found again by Adopt, ended, relea
   auto started = host.start(agent, 1);
   require_ok(started, host);
   REQUIRE(started.fds.size() == 4);
-  for (const auto& phase : started.reply.start().phases()) std::cout << phase.name() << " " << static_cast<double>(phase.nanos()) / 1e6 << " ms\n";
+  for (const auto& phase : started.reply.start().phases())
+    std::cout << phase.name() << " " << static_cast<double>(phase.nanos()) / 1e6 << " ms\n";
   CHECK(ask_probe(started.fds[0].get(), "agent write /data/kept hello") == "5 0");
   auto killed = host.kill_instance(agent, 1);
   require_ok(killed, host);
@@ -145,7 +162,8 @@ TEST_CASE("fifty starts leave nothing, some of them killed in the middle") {
   std::map<std::string, std::vector<double>> phases;
   std::vector<std::string> order;
   for (std::uint64_t generation = 1; generation <= 50; ++generation) {
-    if (generation % 5 == 0) {  // a Kill sent behind the Start, without waiting: it comes while the volume is being opened
+    if (generation % 5 == 0) {  // a Kill sent behind the Start, without waiting: it comes while the
+                                // volume is being opened
       v1::Request start;
       *start.mutable_start() = host.start_request(agent, generation);
       auto start_id = host.send(start);
@@ -211,7 +229,8 @@ TEST_CASE("a killed vault is continued, and its agents notice nothing") {
   require_ok(started, host);
   for (int i = 0; i < 5; ++i) {
     host.kill_service("flodea-vault");
-    CHECK(ask_probe(started.fds[0].get(), "agent write /data/file" + std::to_string(i) + " hello") == "5 0");
+    CHECK(ask_probe(started.fds[0].get(),
+                    "agent write /data/file" + std::to_string(i) + " hello") == "5 0");
   }
   end_and_release(host, agent, 1, started);
   auto again = host.start(agent, 2);
@@ -231,7 +250,8 @@ TEST_CASE("after kill -9 of flodead the next one undoes what it left") {
   PidFd worker = worker_of(started);
   started.fds.clear();
   host.kill();
-  CHECK_FALSE(*worker.ended(0));  // it outlives flodead: nothing here passes because it was gone before
+  CHECK_FALSE(
+      *worker.ended(0));  // it outlives flodead: nothing here passes because it was gone before
   host.launch();
   host.accept_control();
   CHECK(*worker.ended(0));
@@ -244,22 +264,27 @@ TEST_CASE("after kill -9 of flodead the next one undoes what it left") {
 
 TEST_CASE("a second flodead on the same run directory is told who holds it") {
   FlodeadHost host;
-  std::string command = host.dir() + "/bin/flodead --state-dir " + host.dir() + "/state --run-dir " + host.dir() + "/run 2>" + host.dir() + "/second";
+  std::string command = host.dir() + "/bin/flodead --state-dir " + host.dir() +
+                        "/state --run-dir " + host.dir() + "/run 2>" + host.dir() + "/second";
   CHECK(WEXITSTATUS(std::system(command.c_str())) == 78);
-  CHECK(slurp(host.dir() + "/second").find("(pid " + std::to_string(host.pid()) + ")") != std::string::npos);
+  CHECK(slurp(host.dir() + "/second").find("(pid " + std::to_string(host.pid()) + ")") !=
+        std::string::npos);
   CHECK(host.stop() == 0);
 }
 
-TEST_CASE("totals, unknown runtimes and missing bundles are refused, and nothing half made is left") {
+TEST_CASE(
+    "totals, unknown runtimes and missing bundles are refused, and nothing half made is left") {
   FlodeadHost host({"--max-memory", "100Mi"});
   AgentId first = AgentId::random();
   AgentId second = AgentId::random();
   require_ok(host.create_volume(first), host);
   require_ok(host.create_volume(second), host);
   Inventory before = take_inventory(host);
-  auto no_runtime = host.start(first, 1, [](v1::StartRequest& start) { start.set_runtime("cobol"); });
+  auto no_runtime =
+      host.start(first, 1, [](v1::StartRequest& start) { start.set_runtime("cobol"); });
   CHECK(no_runtime.reply.code() == static_cast<std::uint32_t>(Code::kNotFound));
-  auto no_bundle = host.start(first, 1, [](v1::StartRequest& start) { start.set_bundle(std::string(64, 'c')); });
+  auto no_bundle =
+      host.start(first, 1, [](v1::StartRequest& start) { start.set_bundle(std::string(64, 'c')); });
   CHECK(no_bundle.reply.code() == static_cast<std::uint32_t>(Code::kNotFound));
   auto no_volume = host.start(AgentId::random(), 1);
   CHECK(no_volume.reply.code() == static_cast<std::uint32_t>(Code::kNotFound));
@@ -279,7 +304,9 @@ TEST_CASE("an agent past its memory limit is ended as a whole, with the kills co
   FlodeadHost host;
   AgentId agent = AgentId::random();
   require_ok(host.create_volume(agent), host);
-  auto started = host.start(agent, 1, [](v1::StartRequest& start) { start.mutable_limits()->set_memory_bytes(48 << 20); });
+  auto started = host.start(agent, 1, [](v1::StartRequest& start) {
+    start.mutable_limits()->set_memory_bytes(48 << 20);
+  });
   require_ok(started, host);
   constexpr std::string_view kEat = "agent eat 96";  // the answer may never come
   REQUIRE(::send(started.fds[0].get(), kEat.data(), kEat.size(), MSG_NOSIGNAL) > 0);
@@ -299,7 +326,8 @@ TEST_CASE("an instance is ended at its deadline") {
   v1::Request request;
   request.mutable_set_deadline()->set_agent_id(agent.text());
   request.mutable_set_deadline()->set_generation(1);
-  request.mutable_set_deadline()->set_boottime_ns(static_cast<std::uint64_t>((SystemClock().boot() + std::chrono::milliseconds(50)).count()));
+  request.mutable_set_deadline()->set_boottime_ns(
+      static_cast<std::uint64_t>((SystemClock().boot() + std::chrono::milliseconds(50)).count()));
   require_ok(host.ask(request), host);
   auto event = host.wait_event([](const v1::Reply& e) { return e.has_instance_exited(); });
   CHECK(event.instance_exited().killed_by() == "deadline");

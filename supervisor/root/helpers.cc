@@ -24,10 +24,12 @@ Result<HelperReply> read_reply(int socket, const std::string& verb) {
   auto message = receive_fd_message(socket);
   if (!message) return fail(Code::kInternal, "flodea-helper " + verb + " ended without an answer");
   HelperReply out;
-  if (!out.reply.ParseFromString(message->bytes)) return fail(Code::kInternal, "flodea-helper " + verb + " answered nonsense");
+  if (!out.reply.ParseFromString(message->bytes))
+    return fail(Code::kInternal, "flodea-helper " + verb + " answered nonsense");
   if (out.reply.code() != 0) {
     std::string step = out.reply.step().empty() ? verb : out.reply.step();
-    auto error = fail(static_cast<Code>(out.reply.code()), step + ": " + out.reply.message()).value();
+    auto error =
+        fail(static_cast<Code>(out.reply.code()), step + ": " + out.reply.message()).value();
     return tl::unexpected(std::move(error).with_remedy(out.reply.remedy()));
   }
   out.fds = std::move(message->fds);
@@ -36,14 +38,17 @@ Result<HelperReply> read_reply(int socket, const std::string& verb) {
 
 }  // namespace
 
-OneShot<HelperReply> Helpers::run(const std::string& verb, const helper::v1::Request& request, std::span<const int> fds, Nanos deadline) {
+OneShot<HelperReply> Helpers::run(const std::string& verb, const helper::v1::Request& request,
+                                  std::span<const int> fds, Nanos deadline) {
   auto job = std::make_shared<Job>(Job{.verb = verb, .done = OneShot<HelperReply>(loop_)});
   auto started = start(job, request, fds, deadline);
-  if (!started) job->done.set(tl::unexpected(std::move(started).error().with_context("flodea-helper " + verb)));
+  if (!started)
+    job->done.set(tl::unexpected(std::move(started).error().with_context("flodea-helper " + verb)));
   return job->done;
 }
 
-Status Helpers::start(const std::shared_ptr<Job>& job, const helper::v1::Request& request, std::span<const int> fds, Nanos deadline) {
+Status Helpers::start(const std::shared_ptr<Job>& job, const helper::v1::Request& request,
+                      std::span<const int> fds, Nanos deadline) {
   auto pair = TRY(make_socketpair(SOCK_SEQPACKET));
   TRY(send_fd_message(pair.first.get(), request.SerializeAsString(), fds));
   ProgramSpec spec{.executable = executable_.get(), .argv = {"flodea-helper", job->verb}};
@@ -55,7 +60,8 @@ Status Helpers::start(const std::shared_ptr<Job>& job, const helper::v1::Request
   TRY(loop_.watch(job->socket.get(), EPOLLIN, [this, job](std::uint32_t) { on_reply(job); }));
   job->timer = loop_.call_after(deadline, [job] {
     [[maybe_unused]] auto killed = job->process.send_signal(SIGKILL);
-    job->done.set(fail(Code::kDeadlineExceeded, "flodea-helper " + job->verb + " did not finish in time"));
+    job->done.set(
+        fail(Code::kDeadlineExceeded, "flodea-helper " + job->verb + " did not finish in time"));
   });
   return {};
 }

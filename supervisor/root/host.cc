@@ -40,15 +40,18 @@ constexpr Row kRows[] = {
     {&CgroupCapabilities::pids, "pids", "process limits (no pids controller)"},
     {&CgroupCapabilities::cpu, "cpu", "CPU limits (no cpu controller)"},
     {&CgroupCapabilities::io, "io", "disk I/O limits (no io controller)"},
-    {&CgroupCapabilities::memory_throttle, nullptr, "memory.high (throttling before the memory limit kills)"},
+    {&CgroupCapabilities::memory_throttle, nullptr,
+     "memory.high (throttling before the memory limit kills)"},
     {&CgroupCapabilities::buffered_io, nullptr, "io bandwidth of buffered writes"},
 };
 
 void describe_cgroups(const CgroupTree& cgroups, v1::Host& host) {
   host.set_cgroup(cgroups.layout() == CgroupLayout::kV2 ? "v2" : "hybrid-v1");
   for (const Row& row : kRows) {
-    if (!(cgroups.capabilities().*row.capability)) host.add_missing(row.missing);
-    else if (row.limit != nullptr) host.add_limits(row.limit);
+    if (!(cgroups.capabilities().*row.capability))
+      host.add_missing(row.missing);
+    else if (row.limit != nullptr)
+      host.add_limits(row.limit);
   }
 }
 
@@ -84,7 +87,8 @@ Result<v1::Host> probe_host(const CgroupTree& cgroups, std::uint32_t uid_ranges)
   host.set_uid_ranges(uid_ranges);
   describe_cgroups(cgroups, host);
   if (host.landlock_abi() == 0) host.add_missing("Landlock (not in this kernel)");
-  if (!host.vault_takeover()) host.add_missing("continuing agents after flodea-vault died (needs Linux 6.9)");
+  if (!host.vault_takeover())
+    host.add_missing("continuing agents after flodea-vault died (needs Linux 6.9)");
   return host;
 }
 
@@ -99,7 +103,8 @@ Result<CgroupHierarchies> find_hierarchies() {
 }
 
 std::string group_name(const std::string& run_path) {
-  std::uint64_t hash = 0xcbf29ce484222325;  // FNV-1a: it only has to tell a host's few supervisors apart
+  std::uint64_t hash =
+      0xcbf29ce484222325;  // FNV-1a: it only has to tell a host's few supervisors apart
   for (unsigned char c : run_path) hash = (hash ^ c) * 0x100000001b3;
   char text[20];
   std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash));

@@ -24,9 +24,11 @@ constexpr std::size_t kReportLimit = 4096;
 
 // Sealed before anybody has it: a worker that could shrink it would SIGBUS control.
 Result<UniqueFd> make_status_page() {
-  auto page = TRY(adopt_fd(::memfd_create("status", MFD_CLOEXEC | MFD_ALLOW_SEALING), "memfd_create"));
+  auto page =
+      TRY(adopt_fd(::memfd_create("status", MFD_CLOEXEC | MFD_ALLOW_SEALING), "memfd_create"));
   if (::ftruncate(page.get(), StatusPage::kSize) != 0) return fail_errno("size the status page");
-  if (::fcntl(page.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) return fail_errno("seal the status page");
+  if (::fcntl(page.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
+    return fail_errno("seal the status page");
   return page;
 }
 
@@ -38,14 +40,17 @@ Error step_error(const std::string& step, int error) {
 
 }  // namespace
 
-Instance::Instance(InstanceContext& context, const v1::StartRequest& request) : context_(context), request_(request) {
+Instance::Instance(InstanceContext& context, const v1::StartRequest& request)
+    : context_(context), request_(request) {
   agent_ = *AgentId::parse(request.agent_id());  // checked by decode_request
   generation_ = {request.generation()};
   exit_.set_agent_id(agent_.text());
   exit_.set_generation(generation_.value);
 }
 
-std::vector<int> Instance::kept_fds() const { return {attach_.first.get(), log_.first.get(), status_page_.get(), volume_.store.get()}; }
+std::vector<int> Instance::kept_fds() const {
+  return {attach_.first.get(), log_.first.get(), status_page_.get(), volume_.store.get()};
+}
 
 void Instance::note(const std::vector<PhaseTime>& phases) {
   for (const PhaseTime& phase : phases) {
@@ -61,15 +66,19 @@ void Instance::settle(std::vector<OneShot<bool>>& waiters) {
 
 OneShot<bool> Instance::exited() {
   OneShot<bool> waiter(context_.loop);
-  if (state_ == v1::INSTANCE_STATE_EXITED || state_ == v1::INSTANCE_STATE_RELEASING) waiter.set(true);
-  else exit_waiters_.push_back(waiter);
+  if (state_ == v1::INSTANCE_STATE_EXITED || state_ == v1::INSTANCE_STATE_RELEASING)
+    waiter.set(true);
+  else
+    exit_waiters_.push_back(waiter);
   return waiter;
 }
 
 OneShot<bool> Instance::started() {
   OneShot<bool> waiter(context_.loop);
-  if (state_ != v1::INSTANCE_STATE_STARTING) waiter.set(true);
-  else start_waiters_.push_back(waiter);
+  if (state_ != v1::INSTANCE_STATE_STARTING)
+    waiter.set(true);
+  else
+    start_waiters_.push_back(waiter);
   return waiter;
 }
 
@@ -81,7 +90,8 @@ Async<void> Instance::start() {
   if (!made) {
     auto undoing = undo();
     auto leftovers = co_await undoing;
-    for (const std::string& left : *leftovers) spdlog::error("agent={} leftover=\"{}\"", agent_.text(), left);
+    for (const std::string& left : *leftovers)
+      spdlog::error("agent={} leftover=\"{}\"", agent_.text(), left);
     state_ = v1::INSTANCE_STATE_UNSPECIFIED;
   }
   settle(start_waiters_);
@@ -93,17 +103,23 @@ Async<void> Instance::make() {
   auto range = context_.uids.take();
   if (!range) co_return tl::unexpected(std::move(range).error());
   range_ = *range;
-  CO_CHECK(context_.journal.record({.name = name(), .boot_id = context_.boot_id, .uid_range = range_->index}));
+  CO_CHECK(context_.journal.record(
+      {.name = name(), .boot_id = context_.boot_id, .uid_range = range_->index}));
   journalled_ = true;
-  auto opening = context_.volumes.open(agent_);  // runs while this function waits
+  Nanos began = SystemClock().monotonic();
+  auto opening = context_.volumes.open(agent_);
   auto opened = co_await opening;
+  note({{"volume and netns",
+         static_cast<std::uint64_t>((SystemClock().monotonic() - began).count())}});
   if (!opened) co_return tl::unexpected(std::move(opened).error());
   volume_ = std::move(*opened);
   volume_open_ = true;
-  for (const auto& [phase, nanos] : volume_.phases) note({{phase, nanos}});
-  if (!kill_reason_.empty()) co_return fail(Code::kAborted, "killed while starting: " + kill_reason_);
+  for (const auto& [phase, nanos] : volume_.phases) note({{phase, nanos}});  // within the one above
+  if (!kill_reason_.empty())
+    co_return fail(Code::kAborted, "killed while starting: " + kill_reason_);
   const v1::Limits& limits = request_.limits();
-  auto group = context_.cgroups.make(name(), {.memory_bytes = limits.memory_bytes(), .cpu_millis = limits.cpu_millis(),
+  auto group = context_.cgroups.make(name(), {.memory_bytes = limits.memory_bytes(),
+                                              .cpu_millis = limits.cpu_millis(),
                                               .pids = limits.pids() + kWorkerTasks});
   if (!group) co_return tl::unexpected(std::move(group).error());
   group_ = std::move(*group);
@@ -115,24 +131,33 @@ Async<void> Instance::make() {
 Status Instance::make_kept() {
   attach_ = TRY(make_socketpair(SOCK_SEQPACKET));
   log_ = TRY(make_pipe(O_NONBLOCK));
-  if (::fcntl(log_.second.get(), F_SETPIPE_SZ, kLogPipeBytes) < 0) return fail_errno("size the log pipe");
+  if (::fcntl(log_.second.get(), F_SETPIPE_SZ, kLogPipeBytes) < 0)
+    return fail_errno("size the log pipe");
   status_page_ = TRY(make_status_page());
   oom_ = TRY(group_->watch_oom_v1());
   return {};
 }
 
 Result<SandboxRequest> Instance::sandbox_request(const OpenVolume& volume, UniqueFd& bundle) const {
-  bundle = TRY_CONTEXT(open_beneath(context_.bundles, request_.bundle(), O_PATH | O_DIRECTORY), "bundle");
+  bundle = TRY_CONTEXT(open_beneath(context_.bundles, request_.bundle(), O_PATH | O_DIRECTORY),
+                       "bundle");
   auto worker_filter = context_.filters.find("worker");
   auto agent_filter = context_.filters.find(request_.runtime());
   if (worker_filter == context_.filters.end() || agent_filter == context_.filters.end())
     return fail(Code::kNotFound, "no runtime \"" + request_.runtime() + "\" on this host");
-  SandboxRequest out{.hostname = request_.hostname(), .range = *range_, .tmp_bytes = request_.limits().tmp_bytes(),
-                     .open_files = request_.limits().open_files() + kWorkerOpenFiles, .bundle = bundle.get(), .netns = volume.netns.get(),
-                     .volume = volume.agent_tree.get(), .group = &*group_};
+  SandboxRequest out{.hostname = request_.hostname(),
+                     .range = *range_,
+                     .tmp_bytes = request_.limits().tmp_bytes(),
+                     .open_files = request_.limits().open_files() + kWorkerOpenFiles,
+                     .bundle = bundle.get(),
+                     .netns = volume.netns.get(),
+                     .volume = volume.agent_tree.get(),
+                     .group = &*group_};
   // In the order of fd_layout::worker.
-  out.worker_fds = {attach_.second.get(), attach_.first.get(), log_.second.get(),          log_.first.get(),
-                    status_page_.get(),   volume.store.get(),  worker_filter->second.get(), agent_filter->second.get()};
+  out.worker_fds = {attach_.second.get(),        attach_.first.get(),
+                    log_.second.get(),           log_.first.get(),
+                    status_page_.get(),          volume.store.get(),
+                    worker_filter->second.get(), agent_filter->second.get()};
   return out;
 }
 
@@ -144,18 +169,23 @@ OneShot<std::string> Instance::read_report(UniqueFd report) {
     OneShot<std::string> done;
     EventLoop::TimerId timer;
   };
-  auto reading = std::make_shared<Reading>(Reading{std::move(report), "", OneShot<std::string>(context_.loop), 0});
+  auto reading = std::make_shared<Reading>(
+      Reading{std::move(report), "", OneShot<std::string>(context_.loop), 0});
   auto finish = [this, reading](Result<std::string> outcome) {
     context_.loop.cancel(reading->timer);
     context_.loop.unwatch(reading->fd.get());
     reading->done.set(std::move(outcome));
   };
-  reading->timer = context_.loop.call_after(kSetupDeadline, [finish] { finish(fail(Code::kDeadlineExceeded, "the sandbox was not set up in time")); });
+  reading->timer = context_.loop.call_after(kSetupDeadline, [finish] {
+    finish(fail(Code::kDeadlineExceeded, "the sandbox was not set up in time"));
+  });
   auto watched = context_.loop.watch(reading->fd.get(), EPOLLIN, [reading, finish](std::uint32_t) {
     char buffer[1024];
     ssize_t n = ::read(reading->fd.get(), buffer, sizeof buffer);
-    if (n > 0 && reading->bytes.size() < kReportLimit) reading->bytes.append(buffer, static_cast<std::size_t>(n));
-    else finish(reading->bytes);
+    if (n > 0 && reading->bytes.size() < kReportLimit)
+      reading->bytes.append(buffer, static_cast<std::size_t>(n));
+    else
+      finish(reading->bytes);
   });
   if (!watched) finish(tl::unexpected(std::move(watched).error()));
   return reading->done;
@@ -173,7 +203,8 @@ Async<void> Instance::launch(OpenVolume& volume) {
   note(sandbox.phases);
   auto report = read_report(std::move(sandbox.report));
   auto bytes = co_await report;
-  SetupOutcome outcome = bytes ? read_setup_outcome(*bytes, go) : SetupOutcome{.failed_step = "setup", .error = ETIMEDOUT};
+  SetupOutcome outcome = bytes ? read_setup_outcome(*bytes, go)
+                               : SetupOutcome{.failed_step = "setup", .error = ETIMEDOUT};
   note(outcome.phases);
   if (!outcome.executed) co_return tl::unexpected(step_error(outcome.failed_step, outcome.error));
   co_return run(std::move(sandbox));
@@ -181,12 +212,13 @@ Async<void> Instance::launch(OpenVolume& volume) {
 
 Status Instance::run(LaunchedSandbox) {
   TRY(context_.loop.watch(worker_.get(), EPOLLIN, [this](std::uint32_t) { on_worker_end(); }));
-  if (oom_) TRY(context_.loop.watch(oom_.get(), EPOLLIN, [this](std::uint32_t) {
-    std::uint64_t count;
-    if (::read(oom_.get(), &count, sizeof count) != sizeof count) return;
-    exit_.set_oom_kills(1);
-    [[maybe_unused]] auto killed = group_->kill();
-  }));
+  if (oom_)
+    TRY(context_.loop.watch(oom_.get(), EPOLLIN, [this](std::uint32_t) {
+      std::uint64_t count;
+      if (::read(oom_.get(), &count, sizeof count) != sizeof count) return;
+      exit_.set_oom_kills(1);
+      [[maybe_unused]] auto killed = group_->kill();
+    }));
   reply_.set_worker_pid(worker_.pid());
   reply_.set_uid_base(range_->base);
   for (const CgroupPath& path : group_->paths()) {
@@ -204,17 +236,20 @@ Status Instance::run(LaunchedSandbox) {
 void Instance::kill(const std::string& reason) {
   if (kill_reason_.empty()) kill_reason_ = reason.empty() ? "killed" : reason;
   if (state_ != v1::INSTANCE_STATE_RUNNING) return;  // `make` looks at the reason, or it has ended
-  if (auto killed = group_->kill(); !killed) spdlog::error("agent={} error=\"{}\"", agent_.text(), killed.error().describe());
+  if (auto killed = group_->kill(); !killed)
+    spdlog::error("agent={} error=\"{}\"", agent_.text(), killed.error().describe());
 }
 
 Status Instance::freeze(std::string_view state) {
-  if (state_ != v1::INSTANCE_STATE_RUNNING) return fail(Code::kFailedPrecondition, "the agent does not run");
+  if (state_ != v1::INSTANCE_STATE_RUNNING)
+    return fail(Code::kFailedPrecondition, "the agent does not run");
   return group_->freeze(state);
 }
 
 Status Instance::set_deadline(std::uint64_t boottime_ns) {
   if (!deadline_) {
-    deadline_ = TRY(adopt_fd(::timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK), "timerfd_create"));
+    deadline_ = TRY(
+        adopt_fd(::timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK), "timerfd_create"));
     TRY(context_.loop.watch(deadline_.get(), EPOLLIN, [this](std::uint32_t) {
       std::uint64_t count;
       if (::read(deadline_.get(), &count, sizeof count) == sizeof count) kill("deadline");
@@ -223,7 +258,8 @@ Status Instance::set_deadline(std::uint64_t boottime_ns) {
   itimerspec when{};
   when.it_value.tv_sec = static_cast<time_t>(boottime_ns / 1'000'000'000);
   when.it_value.tv_nsec = static_cast<long>(boottime_ns % 1'000'000'000);
-  if (::timerfd_settime(deadline_.get(), TFD_TIMER_ABSTIME, &when, nullptr) != 0) return fail_errno("set the deadline");
+  if (::timerfd_settime(deadline_.get(), TFD_TIMER_ABSTIME, &when, nullptr) != 0)
+    return fail_errno("set the deadline");
   return {};
 }
 
@@ -259,7 +295,8 @@ Detached Instance::finish(ExitStatus status) {
   [[maybe_unused]] auto killed = group_->kill();
   auto waiting = wait_empty();
   auto empty = co_await waiting;
-  if (!empty.value_or(false)) spdlog::error("agent={} leftover=\"processes of its group\"", agent_.text());
+  if (!empty.value_or(false))
+    spdlog::error("agent={} leftover=\"processes of its group\"", agent_.text());
   auto reader = CgroupReader::open(group_->paths());
   if (reader) {
     CgroupUsage usage = reader->read().value_or(CgroupUsage{});
@@ -292,7 +329,8 @@ Async<std::vector<std::string>> Instance::undo() {
   auto note_failure = [&leftovers](const Status& status) {
     if (!status) leftovers.push_back(status.error().message);
   };
-  if (worker_.valid() && group_ && state_ == v1::INSTANCE_STATE_STARTING) {  // a setup that failed: its child ends or is killed
+  if (worker_.valid() && group_ &&
+      state_ == v1::INSTANCE_STATE_STARTING) {  // a setup that failed: its child ends or is killed
     [[maybe_unused]] auto killed = group_->kill();
     auto waiting = wait_empty();
     [[maybe_unused]] auto empty = co_await waiting;
@@ -312,7 +350,8 @@ Async<std::vector<std::string>> Instance::undo() {
   }
   if (group_) note_failure(context_.cgroups.remove(name()));
   group_.reset();
-  if (range_ && leftovers.empty()) note_failure(context_.uids.give(*range_));  // with processes left, nobody else may have it
+  if (range_ && leftovers.empty())
+    note_failure(context_.uids.give(*range_));  // with processes left, nobody else may have it
   range_.reset();
   if (journalled_ && leftovers.empty()) note_failure(context_.journal.erase(name()));
   co_return std::move(leftovers);

@@ -1,5 +1,6 @@
-// One start of an agent, from Start to Release: it owns what was made for it and undoes it in reverse order, also when a step fails.
-// Thread: flodead's. Lives until `release` has ended; the supervisor keeps it that long.
+// One start of an agent, from Start to Release: it owns what was made for it and undoes it in
+// reverse order, also when a step fails. Thread: flodead's. Lives until `release` has ended; the
+// supervisor keeps it that long.
 #pragma once
 
 #include "base/ids.h"
@@ -18,13 +19,15 @@ struct InstanceContext {
   UidRanges& uids;
   const Journal& journal;
   const SandboxTemplate& sandbox;
-  const std::map<std::string, UniqueFd>& filters;  // sealed memfds by profile: "worker" and one per runtime
-  int bundles = -1;                                // directory of bundles
+  const std::map<std::string, UniqueFd>&
+      filters;       // sealed memfds by profile: "worker" and one per runtime
+  int bundles = -1;  // directory of bundles
   std::string boot_id;
   std::function<void(const v1::InstanceExited&)> on_exit;
 };
 
-// Tasks of the worker itself (its threads), on top of the agent's own limit; that one is the worker's to set as RLIMIT_NPROC.
+// Tasks of the worker itself (its threads), on top of the agent's own limit; that one is the
+// worker's to set as RLIMIT_NPROC.
 inline constexpr std::uint32_t kWorkerTasks = 32;
 // Descriptors of the worker itself, on top of the agent's.
 inline constexpr std::uint32_t kWorkerOpenFiles = 256;

@@ -12,15 +12,20 @@
 
 namespace flodea::root {
 
-std::string JournalEntry::encode() const { return boot_id + " " + std::to_string(uid_range) + "\n"; }
+std::string JournalEntry::encode() const {
+  return boot_id + " " + std::to_string(uid_range) + "\n";
+}
 
 Result<JournalEntry> JournalEntry::decode(std::string name, std::string_view text) {
   std::size_t space = text.find(' ');
-  if (space == std::string_view::npos || !text.ends_with('\n')) return fail(Code::kDataLoss, "journal entry " + name + " is cut off");
+  if (space == std::string_view::npos || !text.ends_with('\n'))
+    return fail(Code::kDataLoss, "journal entry " + name + " is cut off");
   JournalEntry entry{.name = std::move(name), .boot_id = std::string(text.substr(0, space))};
   std::string_view number = text.substr(space + 1, text.size() - space - 2);
-  auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), entry.uid_range);
-  if (error != std::errc() || end != number.data() + number.size()) return fail(Code::kDataLoss, "journal entry " + entry.name + " has no range");
+  auto [end, error] =
+      std::from_chars(number.data(), number.data() + number.size(), entry.uid_range);
+  if (error != std::errc() || end != number.data() + number.size())
+    return fail(Code::kDataLoss, "journal entry " + entry.name + " has no range");
   return entry;
 }
 
@@ -35,7 +40,8 @@ Status Journal::record(const JournalEntry& entry) const {
 }
 
 Status Journal::erase(const std::string& name) const {
-  if (::unlinkat(dir_.get(), name.c_str(), 0) != 0 && errno != ENOENT) return fail_errno("remove journal entry " + name);
+  if (::unlinkat(dir_.get(), name.c_str(), 0) != 0 && errno != ENOENT)
+    return fail_errno("remove journal entry " + name);
   return {};
 }
 
@@ -47,8 +53,10 @@ Result<std::vector<JournalEntry>> Journal::entries() const {
   while (const dirent* file = ::readdir(dir.get())) {
     if (file->d_name[0] == '.') continue;
     auto entry = JournalEntry::decode(file->d_name, TRY(read_file(dir_.get(), file->d_name, 4096)));
-    if (entry) list.push_back(std::move(*entry));
-    else TRY(erase(file->d_name));
+    if (entry)
+      list.push_back(std::move(*entry));
+    else
+      TRY(erase(file->d_name));
   }
   return list;
 }

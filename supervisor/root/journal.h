@@ -1,5 +1,6 @@
-// What the kernel does not undo by itself when flodead dies: groups and uid ranges, one small file per instance in run-dir/journal,
-// written before they are made. No fsync: it has to outlive a process, not the boot (the boot id is in each file).
+// What the kernel does not undo by itself when flodead dies: groups and uid ranges, one small file
+// per instance in run-dir/journal, written before they are made. No fsync: it has to outlive a
+// process, not the boot (the boot id is in each file).
 #pragma once
 
 #include <string>
@@ -24,7 +25,8 @@ class Journal {
   static Result<Journal> open(int run_dir);
   Status record(const JournalEntry& entry) const;
   Status erase(const std::string& name) const;
-  // A file that cannot be read is skipped and removed: its writer was killed before it made anything.
+  // A file that cannot be read is skipped and removed: its writer was killed before it made
+  // anything.
   Result<std::vector<JournalEntry>> entries() const;
 
  private:

@@ -2,9 +2,10 @@
 
 #include <fcntl.h>
 
-#include <catch2/catch_test_macros.hpp>
 #include <filesystem>
 #include <fstream>
+
+#include <catch2/catch_test_macros.hpp>
 
 using namespace flodea;
 using namespace flodea::root;

@@ -1,6 +1,6 @@
-// flodead: the only lasting privileged program of Flodea. One thread, one loop; no network, no input of agents, nothing that blocks.
-// See docs/root.md. Exit status: 0 stopped by a signal; 2 wrong arguments; 78 settings or directories are not as they must be;
-// 1 anything else.
+// flodead: the only lasting privileged program of Flodea. One thread, one loop; no network, no
+// input of agents, nothing that blocks. See docs/root.md. Exit status: 0 stopped by a signal; 2
+// wrong arguments; 78 settings or directories are not as they must be; 1 anything else.
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <signal.h>
@@ -13,6 +13,7 @@
 #include <sysexits.h>
 
 #include <climits>
+#include <optional>
 
 #include "base/safe_path.h"
 #include "supervisor/root/boot.h"
@@ -28,8 +29,8 @@ namespace {
 void start_logging(const std::string& level) {
   ::tzset();
   auto logger = spdlog::stderr_logger_st("flodead");
-  logger->set_formatter(
-      std::make_unique<spdlog::pattern_formatter>("%Y-%m-%dT%H:%M:%S.%eZ level=%l program=flodead %v", spdlog::pattern_time_type::utc));
+  logger->set_formatter(std::make_unique<spdlog::pattern_formatter>(
+      "%Y-%m-%dT%H:%M:%S.%eZ level=%l program=flodead %v", spdlog::pattern_time_type::utc));
   spdlog::set_default_logger(logger);
   spdlog::set_level(spdlog::level::from_str(level));
 }
@@ -58,11 +59,14 @@ struct Programs {
 
 Result<UniqueFd> open_program(int dir, const char* name) {
   auto fd = adopt_fd(::openat(dir, name, O_RDONLY | O_CLOEXEC), std::string("open ") + name);
-  if (!fd) return tl::unexpected(std::move(fd).error().with_remedy("flodead's programs stand in one directory: build or install them all"));
+  if (!fd)
+    return tl::unexpected(std::move(fd).error().with_remedy(
+        "flodead's programs stand in one directory: build or install them all"));
   return fd;
 }
 
-// The siblings of this program, held open: a directory that only root may enter is no obstacle to services, nor is an upgrade.
+// The siblings of this program, held open: a directory that only root may enter is no obstacle to
+// services, nor is an upgrade.
 Result<Programs> open_programs(const Config& config) {
   char self[PATH_MAX];
   ssize_t n = ::readlink("/proc/self/exe", self, sizeof self);
@@ -70,21 +74,25 @@ Result<Programs> open_programs(const Config& config) {
   Programs programs;
   programs.path.assign(self, static_cast<std::size_t>(n));
   programs.path.resize(programs.path.rfind('/'));
-  programs.dir = TRY(adopt_fd(::open(programs.path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC), "open " + programs.path));
+  programs.dir = TRY(adopt_fd(::open(programs.path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+                              "open " + programs.path));
   int dir = programs.dir.get();
   programs.helper = TRY(open_program(dir, "flodea-helper"));
   programs.worker = TRY(open_program(dir, "flodea-worker"));
   programs.vault = TRY(open_program(dir, "flodea-vault"));
-  programs.control = TRY(open_program(dir, config.control.empty() ? "flodea-control" : config.control.c_str()));
+  programs.control =
+      TRY(open_program(dir, config.control.empty() ? "flodea-control" : config.control.c_str()));
   return programs;
 }
 
 Result<SandboxTemplate> make_template(const Directories& dirs, Programs& programs) {
   TRY_CONTEXT(make_skeleton(dirs.run.get()), "rootfs");
   TRY_CONTEXT(enter_stage(dirs.run.get()), "stage");
-  SandboxTemplate shared{.skeleton = dirs.run_path + "/rootfs", .trees = host_trees(programs.path + "/sdk/python")};
+  SandboxTemplate shared{.skeleton = dirs.run_path + "/rootfs",
+                         .trees = host_trees(programs.path + "/sdk/python")};
   shared.worker = std::move(programs.worker);
-  shared.own_netns = TRY(adopt_fd(::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), "open /proc/self/ns/net"));
+  shared.own_netns =
+      TRY(adopt_fd(::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), "open /proc/self/ns/net"));
   return shared;
 }
 
@@ -105,90 +113,143 @@ Totals totals_of(const Config& config, const v1::Host& host) {
           .disk_bytes = config.max_disk};
 }
 
-Service make_service(EventLoop& loop, ServiceRow row, UniqueFd program, const Cgroup& group, Service::Callbacks callbacks) {
-  return Service(loop, std::move(row), std::move(program), group.unified_dir(), std::move(callbacks));
-}
-
-Detached begin(Helpers& helpers, int programs_dir, std::map<std::string, UniqueFd>& filters, v1::Host host,
-               std::function<Status(const v1::Host&)> ready, std::function<void(Error)> failed) {
+// What needs helpers, and then the services.
+Detached begin(Helpers& helpers, int programs_dir, std::map<std::string, UniqueFd>& filters,
+               Supervisor& supervisor, std::function<void(Status)> begun) {
+  v1::Host host = supervisor.host();
   auto discovering = discover(helpers, programs_dir, filters, host);
   auto found = co_await discovering;
-  Status begun = found ? ready(host) : found;
-  if (!begun) failed(std::move(begun).error());
+  if (found) {
+    supervisor.set_host(host);
+    spdlog::info("state=up version={} cgroup={}", FLODEA_VERSION, host.cgroup());
+    found = supervisor.start();
+  }
+  begun(std::move(found));
 }
 
-// A list of what flodead stands on, each step possible only after the one before it.
-Result<int> run(const Config& config) {
+// What flodead stands on; undone by the kernel, or by the next life from the journal.
+struct Ground {
+  UniqueFd signals;
+  Users users;
+  Programs programs;
+  Directories dirs;
+  UniqueFd lock;
+  SandboxTemplate shared;
+  std::string boot_id;
+  std::optional<CgroupTree> cgroups;
+  std::optional<UidRanges> uids;
+  std::optional<Journal> journal;
+  std::optional<Cgroup> services;
+  UniqueFd operators;
+  UniqueFd control_userns;
+  v1::Host host;
+};
+
+// A list, each step possible only after the one before it.
+Result<Ground> lay_ground(const Config& config) {
+  Ground g;
   TRY(require_root());
   ::umask(022);
-  auto signals = TRY(take_signals());
-  auto users = TRY(find_users());
-  TRY(leave_host_mount_namespace());  // before any directory is opened: a descriptor belongs to the namespace it was opened in
-  auto programs = TRY(open_programs(config));
-  auto dirs = TRY(open_directories(config, users));
-  auto lock = TRY(lock_run_dir(dirs.run.get()));
-  auto shared = TRY(make_template(dirs, programs));
-  auto boot_id = TRY(read_boot_id());
+  g.signals = TRY(take_signals());
+  g.users = TRY(find_users());
+  // Before any directory is opened: a descriptor belongs to the namespace it was opened in.
+  TRY(leave_host_mount_namespace());
+  g.programs = TRY(open_programs(config));
+  g.dirs = TRY(open_directories(config, g.users));
+  g.lock = TRY(lock_run_dir(g.dirs.run.get()));
+  g.shared = TRY(make_template(g.dirs, g.programs));
+  g.boot_id = TRY(read_boot_id());
   auto hierarchies = TRY(find_hierarchies());
-  auto cgroups = TRY_CONTEXT(CgroupTree::create(std::move(hierarchies), group_name(dirs.run_path)), "cgroups");
-  auto uids = TRY(open_uid_ranges(boot_id));
-  auto journal = TRY(Journal::open(dirs.run.get()));
-  TRY(undo_earlier_life(cgroups, uids, journal, boot_id));
-  auto services = TRY(cgroups.make(kServicesGroup, {}));
-  auto operators = TRY(listen_for_operators(dirs.run.get(), users.control.gid));
-  auto host = TRY(probe_host(cgroups, uids.usable()));
-
-  auto loop = TRY(EventLoop::create());
-  Helpers helpers(*loop, std::move(programs.helper));
-  VaultLink vault_link(*loop);
-  Supervisor* middle = nullptr;
-  Volumes volumes(*loop, vault_link, helpers, TRY(make_user_namespace(users.control.uid, users.control.gid)),
-                  [&middle](const AgentId& agent) { middle->on_volume_lost(agent); });
-  volumes.set_can_resume(host.vault_takeover());
-  std::map<std::string, UniqueFd> filters;
-  InstanceContext instances{.loop = *loop, .volumes = volumes, .cgroups = cgroups, .uids = uids, .journal = journal, .sandbox = shared,
-                            .filters = filters, .bundles = dirs.bundles.get(), .boot_id = boot_id,
-                            .on_exit = [&middle](const v1::InstanceExited& exit) { middle->on_instance_exit(exit); }};
-  SupervisorParts parts{.loop = *loop, .instances = instances, .volumes = volumes, .vault = vault_link, .helpers = helpers,
-                        .totals = totals_of(config, host), .host = host, .volumes_dir = dirs.volumes.get(), .keys_dir = dirs.keys.get(),
-                        .state_dir = dirs.state.get(), .operators = operators.get(), .operators_path = dirs.run_path + "/control.sock",
-                        .control_arguments = {"--metrics", config.metrics, "--log-level", config.log_level, "--run-dir", dirs.run_path,
-                                              "--state-dir", config.state_dir},
-                        .vault_arguments = {"--log-level", config.log_level},
-                        .shutdown_timeout = std::chrono::seconds(config.shutdown_timeout)};
-  Supervisor supervisor(std::move(parts));
-  middle = &supervisor;
-  Service vault = make_service(*loop, {.name = "flodea-vault", .identity = users.vault, .ambient = {CAP_IPC_LOCK}}, std::move(programs.vault),
-                               services, supervisor.vault_callbacks());
-  Service control = make_service(*loop, {.name = "flodea-control", .identity = users.control, .parent_death_signal = SIGKILL},
-                                 std::move(programs.control), services, supervisor.control_callbacks());
-  supervisor.use_services(vault, control);
-
-  TRY(loop->watch(signals.get(), EPOLLIN, [&](std::uint32_t) {
-    signalfd_siginfo info;
-    if (::read(signals.get(), &info, sizeof info) == sizeof info) supervisor.on_terminate();
-  }));
-  Status outcome;
-  begin(
-      helpers, programs.dir.get(), filters, host,
-      [&](const v1::Host& found) {
-        supervisor.set_host(found);
-        spdlog::info("state=up version={} run-dir={} cgroup={}", FLODEA_VERSION, dirs.run_path, found.cgroup());
-        return supervisor.start();
-      },
-      [&](Error error) {
-        outcome = tl::unexpected(std::move(error));
-        loop->stop();
-      });
-  TRY(loop->run());
-  TRY(outcome);
-  ::unlinkat(dirs.run.get(), "control.sock", 0);
-  if (auto removed = cgroups.remove_all(); !removed) spdlog::warn("leftover=\"{}\"", removed.error().message);
-  spdlog::info("state=ended");
-  return supervisor.exit_status();
+  g.cgroups = TRY(CgroupTree::create(std::move(hierarchies), group_name(g.dirs.run_path)));
+  g.uids = TRY(open_uid_ranges(g.boot_id));
+  g.journal = TRY(Journal::open(g.dirs.run.get()));
+  TRY(undo_earlier_life(*g.cgroups, *g.uids, *g.journal, g.boot_id));
+  g.services = TRY(g.cgroups->make(kServicesGroup, {}));
+  g.operators = TRY(listen_for_operators(g.dirs.run.get(), g.users.control.gid));
+  g.control_userns = TRY(make_user_namespace(g.users.control.uid, g.users.control.gid));
+  g.host = TRY(probe_host(*g.cgroups, g.uids->usable()));
+  return g;
 }
 
-int exit_status(const Error& error) { return error.code == Code::kFailedPrecondition ? EX_CONFIG : EXIT_FAILURE; }
+void clear_ground(const Ground& ground) {
+  ::unlinkat(ground.dirs.run.get(), "control.sock", 0);
+  if (auto removed = ground.cgroups->remove_all(); !removed)
+    spdlog::warn("leftover=\"{}\"", removed.error().message);
+  spdlog::info("state=ended");
+}
+
+std::vector<std::string> control_arguments(const Config& config, const Directories& dirs) {
+  return {"--metrics", config.metrics, "--log-level", config.log_level,
+          "--run-dir", dirs.run_path,  "--state-dir", dirs.state_path};
+}
+
+ServiceRow vault_row(const Users& users) {
+  return {.name = "flodea-vault", .identity = users.vault, .ambient = {CAP_IPC_LOCK}};
+}
+ServiceRow control_row(const Users& users) {
+  return {.name = "flodea-control", .identity = users.control, .parent_death_signal = SIGKILL};
+}
+
+// Wires the parts and runs the loop until the last of them has ended.
+Result<int> serve(const Config& config, Ground& g) {
+  auto loop = TRY(EventLoop::create());
+  Helpers helpers(*loop, std::move(g.programs.helper));
+  VaultLink vault_link(*loop);
+  std::map<std::string, UniqueFd> filters;
+  Supervisor* supervisor = nullptr;
+  Volumes volumes(*loop, vault_link, helpers, std::move(g.control_userns),
+                  [&](const AgentId& agent) { supervisor->on_volume_lost(agent); });
+  volumes.set_can_resume(g.host.vault_takeover());
+  InstanceContext instances{
+      *loop,      volumes,
+      *g.cgroups, *g.uids,
+      *g.journal, g.shared,
+      filters,    g.dirs.bundles.get(),
+      g.boot_id,  [&](const v1::InstanceExited& exit) { supervisor->on_instance_exit(exit); }};
+  Supervisor middle({.loop = *loop,
+                     .instances = instances,
+                     .volumes = volumes,
+                     .vault = vault_link,
+                     .totals = totals_of(config, g.host),
+                     .host = g.host,
+                     .volumes_dir = g.dirs.volumes.get(),
+                     .keys_dir = g.dirs.keys.get(),
+                     .state_dir = g.dirs.state.get(),
+                     .operators = g.operators.get(),
+                     .operators_path = g.dirs.run_path + "/control.sock",
+                     .control_arguments = control_arguments(config, g.dirs),
+                     .vault_arguments = {"--log-level", config.log_level},
+                     .shutdown_timeout = std::chrono::seconds(config.shutdown_timeout)});
+  supervisor = &middle;
+  Service vault(*loop, vault_row(g.users), std::move(g.programs.vault), g.services->unified_dir(),
+                middle.vault_callbacks());
+  Service control(*loop, control_row(g.users), std::move(g.programs.control),
+                  g.services->unified_dir(), middle.control_callbacks());
+  middle.use_services(vault, control);
+  TRY(loop->watch(g.signals.get(), EPOLLIN, [&](std::uint32_t) {
+    signalfd_siginfo info;
+    if (::read(g.signals.get(), &info, sizeof info) == sizeof info) middle.on_terminate();
+  }));
+  Status outcome;
+  begin(helpers, g.programs.dir.get(), filters, middle, [&](Status begun) {
+    outcome = std::move(begun);
+    if (!outcome) loop->stop();
+  });
+  TRY(loop->run());
+  TRY(outcome);
+  return middle.exit_status();
+}
+
+Result<int> run(const Config& config) {
+  auto ground = TRY(lay_ground(config));
+  int status = TRY(serve(config, ground));
+  clear_ground(ground);
+  return status;
+}
+
+int exit_status(const Error& error) {
+  return error.code == Code::kFailedPrecondition ? EX_CONFIG : EXIT_FAILURE;
+}
 
 }  // namespace
 }  // namespace flodea::root

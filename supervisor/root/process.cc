@@ -32,14 +32,16 @@ struct ChildView {
 bool reset_signals() {
   sigset_t none;
   sigemptyset(&none);
-  struct sigaction standard {};
+  struct sigaction standard{};
   standard.sa_handler = SIG_DFL;
-  return ::sigaction(SIGPIPE, &standard, nullptr) == 0 && ::sigprocmask(SIG_SETMASK, &none, nullptr) == 0;
+  return ::sigaction(SIGPIPE, &standard, nullptr) == 0 &&
+         ::sigprocmask(SIG_SETMASK, &none, nullptr) == 0;
 }
 
 std::array<std::uint32_t, 2> capability_mask(const std::vector<int>& list) {
   std::array<std::uint32_t, 2> mask{};
-  for (int capability : list) mask[static_cast<std::size_t>(capability / 32)] |= std::uint32_t{1} << (capability % 32);
+  for (int capability : list)
+    mask[static_cast<std::size_t>(capability / 32)] |= std::uint32_t{1} << (capability % 32);
   return mask;
 }
 
@@ -54,12 +56,15 @@ bool drop_bounding_set(const std::array<std::uint32_t, 2>& kept) {
 bool become(const Identity& identity, const std::vector<int>& ambient) {
   auto mask = capability_mask(ambient);
   if (!drop_bounding_set(mask) || ::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) return false;
-  if (::setgroups(0, nullptr) != 0 || ::setresgid(identity.gid, identity.gid, identity.gid) != 0) return false;
+  if (::setgroups(0, nullptr) != 0 || ::setresgid(identity.gid, identity.gid, identity.gid) != 0)
+    return false;
   if (::setresuid(identity.uid, identity.uid, identity.uid) != 0) return false;
   __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
   __user_cap_data_struct data[2] = {{mask[0], mask[0], mask[0]}, {mask[1], mask[1], mask[1]}};
   if (::syscall(SYS_capset, &header, data) != 0) return false;
-  return std::ranges::all_of(ambient, [](int c) { return ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, c, 0, 0) == 0; }) &&
+  return std::ranges::all_of(
+             ambient,
+             [](int c) { return ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, c, 0, 0) == 0; }) &&
          ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
 }
 
@@ -75,24 +80,29 @@ bool place_descriptors(const ChildView& view) {
     if (::dup2(high[i], number) != number) return false;
     last = std::max(last, number);
   }
-  return ::dup2(view.null, STDIN_FILENO) == STDIN_FILENO && ::syscall(SYS_close_range, last + 1, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */) == 0;
+  return ::dup2(view.null, STDIN_FILENO) == STDIN_FILENO &&
+         ::syscall(SYS_close_range, last + 1, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */) == 0;
 }
 
 bool prepare(const ChildView& view, int& executable, int& error_pipe) {
   const rlimit no_core{.rlim_cur = 0, .rlim_max = 0};
   executable = ::fcntl(executable, F_DUPFD_CLOEXEC, kHighFd);
   error_pipe = ::fcntl(error_pipe, F_DUPFD_CLOEXEC, kHighFd);
-  if (executable < 0 || !reset_signals() || ::setrlimit(RLIMIT_CORE, &no_core) != 0 || ::chdir("/") != 0) return false;
+  if (executable < 0 || !reset_signals() || ::setrlimit(RLIMIT_CORE, &no_core) != 0 ||
+      ::chdir("/") != 0)
+    return false;
   if (!place_descriptors(view)) return false;
   if (view.spec->identity && !become(*view.spec->identity, view.spec->ambient)) return false;
   // After the change of identity, which clears it.
-  return view.spec->parent_death_signal == 0 || ::prctl(PR_SET_PDEATHSIG, view.spec->parent_death_signal, 0, 0, 0) == 0;
+  return view.spec->parent_death_signal == 0 ||
+         ::prctl(PR_SET_PDEATHSIG, view.spec->parent_death_signal, 0, 0, 0) == 0;
 }
 
 [[noreturn]] void run_child(const ChildView& view) {
   int executable = view.spec->executable;
   int error_pipe = view.error_pipe;
-  if (prepare(view, executable, error_pipe)) ::syscall(SYS_execveat, executable, "", view.argv, kEnvp, AT_EMPTY_PATH);
+  if (prepare(view, executable, error_pipe))
+    ::syscall(SYS_execveat, executable, "", view.argv, kEnvp, AT_EMPTY_PATH);
   int error = errno;
   [[maybe_unused]] ssize_t n = ::write(error_pipe, &error, sizeof error);
   ::_exit(127);
@@ -114,7 +124,8 @@ Result<PidFd> clone_program(const ProgramSpec& spec, const ChildView& view) {
 }  // namespace
 
 Result<PidFd> spawn_program(const ProgramSpec& spec) {
-  if (spec.fds.size() > kMaxFds || spec.argv.empty()) return fail(Code::kInternal, "a program needs a name and at most 8 descriptors");
+  if (spec.fds.size() > kMaxFds || spec.argv.empty())
+    return fail(Code::kInternal, "a program needs a name and at most 8 descriptors");
   auto null = TRY(adopt_fd(::open("/dev/null", O_RDWR | O_CLOEXEC), "open /dev/null"));
   auto errors = TRY(make_pipe(O_NONBLOCK));
   std::vector<const char*> argv;

@@ -1,4 +1,5 @@
-// Starting a program of ours by descriptor (execveat), with exactly the identity, capabilities and descriptors that it is given.
+// Starting a program of ours by descriptor (execveat), with exactly the identity, capabilities and
+// descriptors that it is given.
 #pragma once
 
 #include <optional>
@@ -17,11 +18,12 @@ struct Identity {
 struct ProgramSpec {
   int executable = -1;
   std::vector<std::string> argv;
-  std::vector<std::pair<int, int>> fds;  // this descriptor there under that number; 0 is /dev/null, 1 and 2 are flodead's
-  std::optional<Identity> identity;      // none: stays root with everything root has (flodea-helper)
-  std::vector<int> ambient;              // capabilities kept across the change of identity
+  std::vector<std::pair<int, int>>
+      fds;  // this descriptor there under that number; 0 is /dev/null, 1 and 2 are flodead's
+  std::optional<Identity> identity;  // none: stays root with everything root has (flodea-helper)
+  std::vector<int> ambient;          // capabilities kept across the change of identity
   int parent_death_signal = 0;
-  int cgroup = -1;                       // directory of a v2 group to start in; -1: flodead's own
+  int cgroup = -1;  // directory of a v2 group to start in; -1: flodead's own
 };
 
 // Waits until the program is executed (or could not be): the time of one exec.

@@ -27,12 +27,14 @@ Status check_key(const std::string& id, std::uint64_t generation) {
 template <class T>
 Status check_range(const char* field, T value, T low, T high) {
   if (value < low || value > high)
-    return invalid(field, std::string(field) + " must be " + std::to_string(low) + " to " + std::to_string(high) + ", not " + std::to_string(value));
+    return invalid(field, std::string(field) + " must be " + std::to_string(low) + " to " +
+                              std::to_string(high) + ", not " + std::to_string(value));
   return {};
 }
 
 Status check_limits(const v1::Limits& limits) {
-  TRY(check_range<std::uint64_t>("limits.memory_bytes", limits.memory_bytes(), kMinMemoryBytes, 1ull << 50));
+  TRY(check_range<std::uint64_t>("limits.memory_bytes", limits.memory_bytes(), kMinMemoryBytes,
+                                 1ull << 50));
   TRY(check_range<std::uint32_t>("limits.cpu_millis", limits.cpu_millis(), 1, 1'024'000));
   TRY(check_range<std::uint32_t>("limits.pids", limits.pids(), 1, kMaxPids));
   TRY(check_range<std::uint32_t>("limits.open_files", limits.open_files(), 16, kMaxOpenFiles));
@@ -46,14 +48,17 @@ Status check_hash(const char* field, const std::string& hex) {
 }
 
 bool is_row_name(const std::string& name) {
-  return !name.empty() && name.size() <= 32 && std::ranges::all_of(name, [](char c) { return c >= 'a' && c <= 'z'; });
+  return !name.empty() && name.size() <= 32 &&
+         std::ranges::all_of(name, [](char c) { return c >= 'a' && c <= 'z'; });
 }
 
 Status check_start(const v1::StartRequest& start) {
   TRY(check_key(start.agent_id(), start.generation()));
-  if (auto name = check_agent_name(start.hostname()); !name) return invalid("hostname", name.error().message);
+  if (auto name = check_agent_name(start.hostname()); !name)
+    return invalid("hostname", name.error().message);
   TRY(check_hash("bundle", start.bundle()));
-  if (!is_row_name(start.runtime())) return invalid("runtime", "a runtime is 1 to 32 lower-case letters");
+  if (!is_row_name(start.runtime()))
+    return invalid("runtime", "a runtime is 1 to 32 lower-case letters");
   if (start.layers_size() != 0) return invalid("layers", "no package layers exist yet");
   return check_limits(start.limits());
 }
@@ -61,21 +66,25 @@ Status check_start(const v1::StartRequest& start) {
 Status check_verb(const Request& request) {
   switch (request.verb_case()) {
     case Request::kHello:
-      return check_range<std::uint32_t>("protocol", request.hello().protocol(), kProtocol, kProtocol);
+      return check_range<std::uint32_t>("protocol", request.hello().protocol(), kProtocol,
+                                        kProtocol);
     case Request::kCreateVolume:
       TRY(check_agent(request.create_volume().agent_id()));
-      return check_range<std::uint64_t>("size_bytes", request.create_volume().size_bytes(), kMinVolumeBytes, kMaxVolumeBytes);
+      return check_range<std::uint64_t>("size_bytes", request.create_volume().size_bytes(),
+                                        kMinVolumeBytes, kMaxVolumeBytes);
     case Request::kStart:
       return check_start(request.start());
     case Request::kKill:
-      if (request.kill().reason().size() > 256) return invalid("reason", "a reason has at most 256 bytes");
+      if (request.kill().reason().size() > 256)
+        return invalid("reason", "a reason has at most 256 bytes");
       return check_key(request.kill().agent_id(), request.kill().generation());
     case Request::kRelease:
       return check_key(request.release().agent_id(), request.release().generation());
     case Request::kDestroyVolume:
       return check_agent(request.destroy_volume().agent_id());
     case Request::kSetDeadline:
-      TRY(check_range<std::uint64_t>("boottime_ns", request.set_deadline().boottime_ns(), 0, 1ull << 62));
+      TRY(check_range<std::uint64_t>("boottime_ns", request.set_deadline().boottime_ns(), 0,
+                                     1ull << 62));
       return check_key(request.set_deadline().agent_id(), request.set_deadline().generation());
     case Request::kAdopt:
       return check_key(request.adopt().agent_id(), request.adopt().generation());
@@ -94,7 +103,8 @@ Status check_verb(const Request& request) {
 
 Result<v1::Request> decode_request(std::string_view bytes) {
   v1::Request request;
-  if (!request.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) return fail(Code::kInvalidArgument, "not a request of flodea.root.v1");
+  if (!request.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
+    return fail(Code::kInvalidArgument, "not a request of flodea.root.v1");
   if (request.id() == 0) return fail(Code::kInvalidArgument, "a request needs an id");
   auto checked = check_verb(request);
   if (!checked) return tl::unexpected(std::move(checked).error());

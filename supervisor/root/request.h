@@ -1,5 +1,6 @@
-// Reading what control sends: the only parser of flodead that faces another process. Bounded, pure, fuzzed
-// (tests/fuzz/fuzz_root_protocol.cc). What passes has ids and figures within their ranges; whether it can be done is decided later.
+// Reading what control sends: the only parser of flodead that faces another process. Bounded, pure,
+// fuzzed (tests/fuzz/fuzz_root_protocol.cc). What passes has ids and figures within their ranges;
+// whether it can be done is decided later.
 #pragma once
 
 #include <string_view>
@@ -17,7 +18,8 @@ inline constexpr std::uint32_t kMaxPids = 32768;
 inline constexpr std::uint32_t kMaxOpenFiles = 16384;
 inline constexpr std::uint32_t kMaxPage = 200;
 
-// kInvalidArgument with the field at fault. A message that cannot even be answered (no id, no protobuf) has an empty field.
+// kInvalidArgument with the field at fault. A message that cannot even be answered (no id, no
+// protobuf) has an empty field.
 Result<v1::Request> decode_request(std::string_view bytes);
 
 }  // namespace flodea::root

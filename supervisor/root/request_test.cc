@@ -51,11 +51,16 @@ TEST_CASE("each field of a Start is checked, and named when it is wrong") {
   CHECK(field_of([](v1::StartRequest& s) { s.set_bundle("../volumes"); }) == "bundle");
   CHECK(field_of([](v1::StartRequest& s) { s.set_runtime("../worker"); }) == "runtime");
   CHECK(field_of([](v1::StartRequest& s) { s.add_layers(std::string(64, 'c')); }) == "layers");
-  CHECK(field_of([](v1::StartRequest& s) { s.mutable_limits()->set_memory_bytes(0); }) == "limits.memory_bytes");
-  CHECK(field_of([](v1::StartRequest& s) { s.mutable_limits()->set_cpu_millis(0); }) == "limits.cpu_millis");
-  CHECK(field_of([](v1::StartRequest& s) { s.mutable_limits()->set_pids(100000); }) == "limits.pids");
-  CHECK(field_of([](v1::StartRequest& s) { s.mutable_limits()->set_open_files(1u << 30); }) == "limits.open_files");
-  CHECK(field_of([](v1::StartRequest& s) { s.mutable_limits()->set_tmp_bytes(0); }) == "limits.tmp_bytes");
+  CHECK(field_of([](v1::StartRequest& s) { s.mutable_limits()->set_memory_bytes(0); }) ==
+        "limits.memory_bytes");
+  CHECK(field_of([](v1::StartRequest& s) { s.mutable_limits()->set_cpu_millis(0); }) ==
+        "limits.cpu_millis");
+  CHECK(field_of([](v1::StartRequest& s) { s.mutable_limits()->set_pids(100000); }) ==
+        "limits.pids");
+  CHECK(field_of([](v1::StartRequest& s) { s.mutable_limits()->set_open_files(1u << 30); }) ==
+        "limits.open_files");
+  CHECK(field_of([](v1::StartRequest& s) { s.mutable_limits()->set_tmp_bytes(0); }) ==
+        "limits.tmp_bytes");
 }
 
 TEST_CASE("what is no request is refused") {

@@ -18,8 +18,8 @@
 namespace flodea::root {
 namespace {
 
-constexpr std::uint64_t kNamespaces =
-    CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP | CLONE_NEWTIME;
+constexpr std::uint64_t kNamespaces = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC |
+                                      CLONE_NEWUTS | CLONE_NEWCGROUP | CLONE_NEWTIME;
 constexpr const char* kArgv[] = {"flodea-worker", nullptr};
 constexpr const char* kEnvp[] = {"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", nullptr};
 constexpr std::uint64_t kReadOnly = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
@@ -41,18 +41,24 @@ class Stopwatch {
 
 // A mount of `path` that is attached nowhere and shares nothing with where it came from.
 Result<UniqueFd> clone_tree(int dir, const char* path, unsigned flags) {
-  return adopt_fd(::open_tree(dir, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | flags), std::string("open_tree ") + path);
+  return adopt_fd(::open_tree(dir, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | flags),
+                  std::string("open_tree ") + path);
 }
 
 Status set_attributes(int tree, std::uint64_t attributes) {
   mount_attr attr{.attr_set = attributes, .attr_clr = 0, .propagation = MS_PRIVATE, .userns_fd = 0};
-  if (::mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof attr) != 0) return fail_errno("mount_setattr");
+  if (::mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof attr) != 0)
+    return fail_errno("mount_setattr");
   return {};
 }
 
 Status map_ids(int tree, int userns) {
-  mount_attr attr{.attr_set = MOUNT_ATTR_IDMAP, .attr_clr = 0, .propagation = 0, .userns_fd = static_cast<__u64>(userns)};
-  if (::mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof attr) != 0) return fail_errno("map the mount's ids");
+  mount_attr attr{.attr_set = MOUNT_ATTR_IDMAP,
+                  .attr_clr = 0,
+                  .propagation = 0,
+                  .userns_fd = static_cast<__u64>(userns)};
+  if (::mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof attr) != 0)
+    return fail_errno("map the mount's ids");
   return {};
 }
 
@@ -71,13 +77,17 @@ Result<Trees> clone_trees(const SandboxTemplate& shared, const SandboxRequest& r
   TRY(set_attributes(request.volume, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV));
   for (const HostTree& tree : shared.trees) {
     trees.host.push_back(TRY(clone_tree(AT_FDCWD, tree.source.c_str(), 0)));
-    TRY(set_attributes(trees.host.back().get(), tree.devices ? MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC : kReadOnly));
+    TRY(set_attributes(
+        trees.host.back().get(),
+        tree.devices ? MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC : kReadOnly));
   }
   return trees;
 }
 
-// Layers must be mapped, or the agent could not write; a tree of the host may be of a file system that cannot (EINVAL).
-Status map_trees(const SandboxTemplate& shared, const SandboxRequest& request, const Trees& trees, int userns) {
+// Layers must be mapped, or the agent could not write; a tree of the host may be of a file system
+// that cannot (EINVAL).
+Status map_trees(const SandboxTemplate& shared, const SandboxRequest& request, const Trees& trees,
+                 int userns) {
   TRY_CONTEXT(map_ids(request.volume, userns), "volume");
   TRY_CONTEXT(map_ids(trees.skeleton.get(), userns), "skeleton");
   TRY_CONTEXT(map_ids(trees.bundle.get(), userns), "bundle");
@@ -89,11 +99,14 @@ Status map_trees(const SandboxTemplate& shared, const SandboxRequest& request, c
   return {};
 }
 
-ChildPlan make_plan(const SandboxTemplate& shared, const SandboxRequest& request, const Trees& trees) {
+ChildPlan make_plan(const SandboxTemplate& shared, const SandboxRequest& request,
+                    const Trees& trees) {
   ChildPlan plan;
-  plan.layers = {TreeMount{trees.bundle.get(), kStageBundle}, TreeMount{trees.skeleton.get(), kStageSkeleton},
+  plan.layers = {TreeMount{trees.bundle.get(), kStageBundle},
+                 TreeMount{trees.skeleton.get(), kStageSkeleton},
                  TreeMount{request.volume, kStageVolume}};
-  for (std::size_t i = 0; i < trees.host.size(); ++i) plan.mounts[i] = {trees.host[i].get(), shared.trees[i].target.c_str()};
+  for (std::size_t i = 0; i < trees.host.size(); ++i)
+    plan.mounts[i] = {trees.host[i].get(), shared.trees[i].target.c_str()};
   plan.hostname = request.hostname.c_str();
   plan.hostname_length = request.hostname.size();
   plan.open_files = request.open_files;
@@ -104,15 +117,18 @@ ChildPlan make_plan(const SandboxTemplate& shared, const SandboxRequest& request
   return plan;
 }
 
-// In the agent's network namespace for one clone3. Not to come back is a broken invariant: everything after would be misplaced.
-Result<PidFd> clone_child(const SandboxTemplate& shared, const SandboxRequest& request, const ChildPlan& plan) {
+// In the agent's network namespace for one clone3. Not to come back is a broken invariant:
+// everything after would be misplaced.
+Result<PidFd> clone_child(const SandboxTemplate& shared, const SandboxRequest& request,
+                          const ChildPlan& plan) {
   int pidfd = -1;
   clone_args args{};
   args.flags = kNamespaces | CLONE_PIDFD | CLONE_INTO_CGROUP;
   args.pidfd = reinterpret_cast<std::uint64_t>(&pidfd);
   args.exit_signal = SIGCHLD;
   args.cgroup = static_cast<std::uint64_t>(request.group->unified_dir());
-  if (::setns(request.netns, CLONE_NEWNET) != 0) return fail_errno("setns to the agent's network namespace");
+  if (::setns(request.netns, CLONE_NEWNET) != 0)
+    return fail_errno("setns to the agent's network namespace");
   long pid = ::syscall(SYS_clone3, &args, sizeof args);
   if (pid == 0) run_child(plan);
   int clone_errno = errno;
@@ -127,7 +143,8 @@ Result<UniqueFd> open_proc(pid_t pid) {
 }
 
 Status write_map(int proc, const char* file, UidRange range) {
-  std::string map = "0 " + std::to_string(range.base) + " " + std::to_string(UidRange::kSize) + "\n";
+  std::string map =
+      "0 " + std::to_string(range.base) + " " + std::to_string(UidRange::kSize) + "\n";
   auto fd = TRY(adopt_fd(::openat(proc, file, O_WRONLY | O_CLOEXEC), std::string("open ") + file));
   TRY_CONTEXT(write_all(fd.get(), map), file);
   return {};
@@ -139,14 +156,16 @@ struct Pipes {
 };
 
 // With the child waiting: maps, v1 groups, mounts mapped to its user namespace; then it may go.
-Status admit(const SandboxTemplate& shared, const SandboxRequest& request, const Trees& trees, pid_t pid, Stopwatch& watch) {
+Status admit(const SandboxTemplate& shared, const SandboxRequest& request, const Trees& trees,
+             pid_t pid, Stopwatch& watch) {
   auto proc = TRY(open_proc(pid));
   TRY(write_map(proc.get(), "uid_map", request.range));
   TRY(write_map(proc.get(), "gid_map", request.range));
   watch.lap("id maps");
   TRY(request.group->add_to_v1(pid));
   watch.lap("cgroup");
-  auto userns = TRY(adopt_fd(::openat(proc.get(), "ns/user", O_RDONLY | O_CLOEXEC), "open the user namespace"));
+  auto userns = TRY(
+      adopt_fd(::openat(proc.get(), "ns/user", O_RDONLY | O_CLOEXEC), "open the user namespace"));
   TRY(map_trees(shared, request, trees, userns.get()));
   watch.lap("idmapped mounts");
   return {};
@@ -154,7 +173,8 @@ Status admit(const SandboxTemplate& shared, const SandboxRequest& request, const
 
 }  // namespace
 
-Result<LaunchedSandbox> launch_sandbox(const SandboxTemplate& shared, const SandboxRequest& request) {
+Result<LaunchedSandbox> launch_sandbox(const SandboxTemplate& shared,
+                                       const SandboxRequest& request) {
   LaunchedSandbox sandbox;
   sandbox.began_ns = monotonic_ns();
   Stopwatch watch(sandbox.phases);
@@ -166,13 +186,15 @@ Result<LaunchedSandbox> launch_sandbox(const SandboxTemplate& shared, const Sand
   plan.go_peer = pipes.go.second.get();
   plan.report = pipes.report.second.get();
   plan.tmp_options = tmp_options.c_str();
-  if (shared.trees.size() > plan.mounts.size()) return fail(Code::kInternal, "too many trees of the host");
+  if (shared.trees.size() > plan.mounts.size())
+    return fail(Code::kInternal, "too many trees of the host");
   watch.lap("trees");
   sandbox.worker = TRY(clone_child(shared, request, plan));
   watch.lap("clone");
   auto admitted = admit(shared, request, trees, sandbox.worker.pid(), watch);
   if (!admitted) {
-    // The child waits for its byte and has run nothing of the agent's: killed and reaped here it ends at once.
+    // The child waits for its byte and has run nothing of the agent's: killed and reaped here it
+    // ends at once.
     [[maybe_unused]] auto killed = sandbox.worker.send_signal(SIGKILL);
     [[maybe_unused]] auto reaped = sandbox.worker.wait();
     return tl::unexpected(std::move(admitted).error());
@@ -183,7 +205,8 @@ Result<LaunchedSandbox> launch_sandbox(const SandboxTemplate& shared, const Sand
 }
 
 SetupOutcome read_setup_outcome(std::string_view bytes, std::int64_t go_ns) {
-  SetupOutcome outcome{.executed = false, .failed_step = kStepNames[0], .error = ECHILD};  // ended without a word
+  SetupOutcome outcome{
+      .executed = false, .failed_step = kStepNames[0], .error = ECHILD};  // ended without a word
   for (; bytes.size() >= sizeof(ChildReport); bytes.remove_prefix(sizeof(ChildReport))) {
     ChildReport report;
     std::memcpy(&report, bytes.data(), sizeof report);
@@ -195,7 +218,9 @@ SetupOutcome read_setup_outcome(std::string_view bytes, std::int64_t go_ns) {
     std::int64_t last = go_ns;
     for (std::size_t i = 1; i < kStepCount; ++i) {
       if (report.ended_ns[i] == 0) continue;
-      outcome.phases.push_back({kStepNames[i], static_cast<std::uint64_t>(report.ended_ns[i] - std::exchange(last, report.ended_ns[i]))});
+      outcome.phases.push_back(
+          {kStepNames[i], static_cast<std::uint64_t>(report.ended_ns[i] -
+                                                     std::exchange(last, report.ended_ns[i]))});
     }
   }
   return outcome;

@@ -1,8 +1,10 @@
-// The parent's half of a sandbox start: mounts that are attached nowhere, the clone into fresh namespaces, uid maps, idmapped layers.
-// Thread: flodead's only one. It is in another network namespace for the time of one clone3. Blocks for about two milliseconds.
+// The parent's half of a sandbox start: mounts that are attached nowhere, the clone into fresh
+// namespaces, uid maps, idmapped layers. Thread: flodead's only one. It is in another network
+// namespace for the time of one clone3. Blocks for about two milliseconds.
 //
-// What weakens isolation: nothing here can be switched off. A tree of the host that its file system cannot map to other ids is shown
-// with unmapped owners (readable as others may read it), never with the host's ids writable.
+// What weakens isolation: nothing here can be switched off. A tree of the host that its file system
+// cannot map to other ids is shown with unmapped owners (readable as others may read it), never
+// with the host's ids writable.
 #pragma once
 
 #include <string>
@@ -29,10 +31,10 @@ struct HostTree {
 
 // What all sandboxes share; made once.
 struct SandboxTemplate {
-  std::string skeleton;          // directory: the lower layer below the bundle
+  std::string skeleton;  // directory: the lower layer below the bundle
   std::vector<HostTree> trees;
-  UniqueFd worker;               // the executable
-  UniqueFd own_netns;            // flodead's, to come back to
+  UniqueFd worker;     // the executable
+  UniqueFd own_netns;  // flodead's, to come back to
 };
 
 struct SandboxRequest {
@@ -40,9 +42,9 @@ struct SandboxRequest {
   UidRange range;
   std::uint64_t tmp_bytes = 0;
   std::uint64_t open_files = 0;
-  int bundle = -1;       // directory
+  int bundle = -1;  // directory
   int netns = -1;
-  int volume = -1;       // detached mount with upper/ and work/
+  int volume = -1;  // detached mount with upper/ and work/
   std::array<int, kWorkerFds> worker_fds{};
   const Cgroup* group = nullptr;
 };
@@ -54,8 +56,10 @@ struct LaunchedSandbox {
   std::vector<PhaseTime> phases;
 };
 
-// flodead's working directory must be the stage. On an error nothing is left but perhaps a dying child, which `reap` is given.
-Result<LaunchedSandbox> launch_sandbox(const SandboxTemplate& shared, const SandboxRequest& request);
+// flodead's working directory must be the stage. On an error nothing is left but perhaps a dying
+// child, which `reap` is given.
+Result<LaunchedSandbox> launch_sandbox(const SandboxTemplate& shared,
+                                       const SandboxRequest& request);
 
 // What the report pipe said, once it has ended: the phases of the child, or the step that failed.
 struct SetupOutcome {

@@ -35,16 +35,21 @@ bool wait_for_go(const ChildPlan& plan) {
   return false;
 }
 
-// A session and a keyring of its own; signals as a program expects them, not as flodead has set them.
+// A session and a keyring of its own; signals as a program expects them, not as flodead has set
+// them.
 bool take_identity(const ChildPlan&) {
   sigset_t none;
   sigemptyset(&none);
-  struct sigaction standard {};
+  struct sigaction standard{};
   standard.sa_handler = SIG_DFL;
-  if (::sigaction(SIGPIPE, &standard, nullptr) != 0 || ::sigprocmask(SIG_SETMASK, &none, nullptr) != 0) return false;
-  ::syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr);  // without keyrings in the kernel there is none to leave
+  if (::sigaction(SIGPIPE, &standard, nullptr) != 0 ||
+      ::sigprocmask(SIG_SETMASK, &none, nullptr) != 0)
+    return false;
+  ::syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING,
+            nullptr);  // without keyrings in the kernel there is none to leave
   ::umask(022);
-  return ::setsid() > 0 && ::setresgid(0, 0, 0) == 0 && ::setresuid(0, 0, 0) == 0 && ::setgroups(0, nullptr) == 0;
+  return ::setsid() > 0 && ::setresgid(0, 0, 0) == 0 && ::setresuid(0, 0, 0) == 0 &&
+         ::setgroups(0, nullptr) == 0;
 }
 
 bool attach(const TreeMount& mount) {
@@ -58,7 +63,8 @@ bool attach_layers(const ChildPlan& plan) {
   return true;
 }
 
-// An overlay whose upper is locked or wrongly mapped mounts read-only without an error: one file is made and removed.
+// An overlay whose upper is locked or wrongly mapped mounts read-only without an error: one file is
+// made and removed.
 bool writable() {
   struct statvfs fs;
   if (::statvfs(kStageRoot, &fs) != 0) return false;
@@ -79,18 +85,21 @@ bool mount_trees(const ChildPlan& plan) {
   for (const TreeMount& mount : plan.mounts) {
     if (mount.tree >= 0 && !attach(mount)) return false;
   }
-  return ::mount("devpts", "root/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620") == 0 &&
+  return ::mount("devpts", "root/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
+                 "newinstance,ptmxmode=0666,mode=0620") == 0 &&
          ::mount("tmpfs", "root/dev/shm", "tmpfs", kQuiet, plan.tmp_options) == 0 &&
          ::mount("tmpfs", "root/tmp", "tmpfs", kQuiet, plan.tmp_options) == 0;
 }
 
 // Before the old root goes: the kernel allows it only where a whole /proc can be seen.
 bool mount_proc(const ChildPlan&) {
-  return ::mount("proc", "root/proc", "proc", kQuiet | MS_NOEXEC | MS_RDONLY, "subset=pid,hidepid=invisible") == 0;
+  return ::mount("proc", "root/proc", "proc", kQuiet | MS_NOEXEC | MS_RDONLY,
+                 "subset=pid,hidepid=invisible") == 0;
 }
 
 bool pivot(const ChildPlan&) {
-  return ::chdir(kStageRoot) == 0 && ::syscall(SYS_pivot_root, ".", ".") == 0 && ::umount2(".", MNT_DETACH) == 0 && ::chdir("/") == 0;
+  return ::chdir(kStageRoot) == 0 && ::syscall(SYS_pivot_root, ".", ".") == 0 &&
+         ::umount2(".", MNT_DETACH) == 0 && ::chdir("/") == 0;
 }
 
 // The agent's own directory, on its volume since its owner was set there.
@@ -101,7 +110,9 @@ bool make_home(const ChildPlan&) {
   return ::chown("/data", kAgentUid, kAgentGid) == 0 && ::chmod("/data", 0700) == 0;
 }
 
-bool set_hostname(const ChildPlan& plan) { return ::sethostname(plan.hostname, plan.hostname_length) == 0; }
+bool set_hostname(const ChildPlan& plan) {
+  return ::sethostname(plan.hostname, plan.hostname_length) == 0;
+}
 
 bool set_limits(const ChildPlan& plan) {
   const rlimit no_core{.rlim_cur = 0, .rlim_max = 0};
@@ -132,7 +143,8 @@ bool arrange_descriptors(const ChildPlan& plan, int& executable) {
   for (std::size_t i = 0; i < high.size(); ++i) {
     if (!place(high[i], fd_layout::worker::kAttach + static_cast<int>(i))) return false;
   }
-  return ::syscall(SYS_close_range, fd_layout::worker::kLast + 1, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */) == 0;
+  return ::syscall(SYS_close_range, fd_layout::worker::kLast + 1, ~0U,
+                   4U /* CLOSE_RANGE_CLOEXEC */) == 0;
 }
 
 constexpr std::uint32_t bit(int capability) { return std::uint32_t{1} << capability; }
@@ -144,7 +156,8 @@ bool set_capabilities(std::uint32_t low, std::uint32_t high, std::uint32_t inher
   return ::syscall(SYS_capset, &header, data) == 0;
 }
 
-// All of it: ambient capabilities pass exec without it, and what the worker starts can have none (it could not drop it itself).
+// All of it: ambient capabilities pass exec without it, and what the worker starts can have none
+// (it could not drop it itself).
 bool drop_bounding_set() {
   for (int capability = 0; ::prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; ++capability) {
     if (::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0) return false;
@@ -152,20 +165,25 @@ bool drop_bounding_set() {
   return true;
 }
 
-// uid 0 means nothing any more (NOROOT, locked): the three capabilities pass exec as ambient ones, and go when the worker's child
-// becomes the agent's uid, since SETUID_FIXUP stays on and is locked so.
+// uid 0 means nothing any more (NOROOT, locked): the three capabilities pass exec as ambient ones,
+// and go when the worker's child becomes the agent's uid, since SETUID_FIXUP stays on and is locked
+// so.
 bool shed_privileges(const ChildPlan&) {
   __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
   __user_cap_data_struct now[2]{};
   // Inheritable first: what is no longer in the bounding set cannot be added to it.
-  if (::syscall(SYS_capget, &header, now) != 0 || !set_capabilities(now[0].permitted, now[1].permitted, kWorkerCapabilities)) return false;
+  if (::syscall(SYS_capget, &header, now) != 0 ||
+      !set_capabilities(now[0].permitted, now[1].permitted, kWorkerCapabilities))
+    return false;
   if (!drop_bounding_set()) return false;
   for (int capability : {CAP_KILL, CAP_SETUID, CAP_SETGID}) {
     if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0) != 0) return false;
   }
-  constexpr unsigned long kBits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
+  constexpr unsigned long kBits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED |
+                                  SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
                                   SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
-  return ::prctl(PR_SET_SECUREBITS, kBits, 0, 0, 0) == 0 && set_capabilities(kWorkerCapabilities, 0, kWorkerCapabilities) &&
+  return ::prctl(PR_SET_SECUREBITS, kBits, 0, 0, 0) == 0 &&
+         set_capabilities(kWorkerCapabilities, 0, kWorkerCapabilities) &&
          ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
 }
 
@@ -186,7 +204,8 @@ class Reporter {
   }
   void send(Step step) {
     report_.step = static_cast<std::uint32_t>(step);
-    [[maybe_unused]] ssize_t n = ::write(fd_, &report_, sizeof report_);  // fits the pipe; nobody reads: the parent is gone
+    [[maybe_unused]] ssize_t n =
+        ::write(fd_, &report_, sizeof report_);  // fits the pipe; nobody reads: the parent is gone
   }
 
  private:
@@ -199,8 +218,10 @@ struct Row {
   bool (*run)(const ChildPlan&);
 };
 constexpr Row kRows[] = {
-    {Step::kWait, wait_for_go},      {Step::kIdentity, take_identity}, {Step::kLayers, attach_layers}, {Step::kOverlay, mount_overlay},
-    {Step::kMounts, mount_trees},    {Step::kProc, mount_proc},        {Step::kPivot, pivot},          {Step::kHome, make_home},
+    {Step::kWait, wait_for_go},      {Step::kIdentity, take_identity},
+    {Step::kLayers, attach_layers},  {Step::kOverlay, mount_overlay},
+    {Step::kMounts, mount_trees},    {Step::kProc, mount_proc},
+    {Step::kPivot, pivot},           {Step::kHome, make_home},
     {Step::kHostname, set_hostname}, {Step::kLimits, set_limits},
 };
 

@@ -1,5 +1,6 @@
-// The child's half of a sandbox start: from clone3 to execve of the worker. Everything is computed by the parent; here nothing is
-// allocated, locked or logged: each step is system calls, and an error leaves by one write on the report pipe and _exit.
+// The child's half of a sandbox start: from clone3 to execve of the worker. Everything is computed
+// by the parent; here nothing is allocated, locked or logged: each step is system calls, and an
+// error leaves by one write on the report pipe and _exit.
 #pragma once
 
 #include <array>
@@ -11,13 +12,28 @@ namespace flodea::root {
 
 // In the order they are done; `kSteps` names them for messages and phases.
 enum class Step : std::uint32_t {
-  kWait, kIdentity, kLayers, kOverlay, kMounts, kProc, kPivot, kHome, kHostname, kLimits, kDescriptors, kPrivileges, kExec, kCount
+  kWait,
+  kIdentity,
+  kLayers,
+  kOverlay,
+  kMounts,
+  kProc,
+  kPivot,
+  kHome,
+  kHostname,
+  kLimits,
+  kDescriptors,
+  kPrivileges,
+  kExec,
+  kCount
 };
 inline constexpr std::size_t kStepCount = static_cast<std::size_t>(Step::kCount);
 inline constexpr std::array<const char*, kStepCount> kStepNames{
-    "wait", "identity", "layers", "overlay", "mounts", "proc", "pivot", "home", "hostname", "limits", "descriptors", "privileges", "exec"};
+    "wait", "identity", "layers", "overlay",     "mounts",     "proc", "pivot",
+    "home", "hostname", "limits", "descriptors", "privileges", "exec"};
 
-// One per pipe write: before exec with error 0 and the time at which each step ended, after a failure with the step and errno.
+// One per pipe write: before exec with error 0 and the time at which each step ended, after a
+// failure with the step and errno.
 struct ChildReport {
   std::uint32_t step = 0;
   std::int32_t error = 0;
@@ -35,11 +51,12 @@ inline constexpr unsigned kAgentGid = 1000;
 inline constexpr int kWorkerFds = fd_layout::worker::kLast - fd_layout::worker::kAttach + 1;
 
 struct ChildPlan {
-  int go = -1;      // one byte from the parent: the maps are written, the mounts mapped
-  int go_peer = -1; // the parent's end of it, closed here: so a dead parent is end of file
-  int report = -1;  // ChildReport
-  std::array<TreeMount, 3> layers{};   // bundle, skeleton, the volume's tree
-  std::array<TreeMount, 12> mounts{};  // read-only trees of the host, below the overlay; unused ones have tree -1
+  int go = -1;       // one byte from the parent: the maps are written, the mounts mapped
+  int go_peer = -1;  // the parent's end of it, closed here: so a dead parent is end of file
+  int report = -1;   // ChildReport
+  std::array<TreeMount, 3> layers{};  // bundle, skeleton, the volume's tree
+  std::array<TreeMount, 12>
+      mounts{};  // read-only trees of the host, below the overlay; unused ones have tree -1
   const char* tmp_options = nullptr;
   const char* hostname = nullptr;
   std::size_t hostname_length = 0;
@@ -50,12 +67,14 @@ struct ChildPlan {
   const char* const* envp = nullptr;
 };
 
-// The stage: the directory in which flodead and, after clone3, the child stand. Its entries are only mounted on by children.
+// The stage: the directory in which flodead and, after clone3, the child stand. Its entries are
+// only mounted on by children.
 inline constexpr const char* kStageBundle = "bundle";
 inline constexpr const char* kStageSkeleton = "skeleton";
 inline constexpr const char* kStageVolume = "volume";
 inline constexpr const char* kStageRoot = "root";
-inline constexpr const char* kOverlayOptions = "lowerdir=bundle:skeleton,upperdir=volume/upper,workdir=volume/work,userxattr";
+inline constexpr const char* kOverlayOptions =
+    "lowerdir=bundle:skeleton,upperdir=volume/upper,workdir=volume/work,userxattr";
 
 [[noreturn]] void run_child(const ChildPlan& plan);
 

@@ -1,15 +1,14 @@
-// The sandbox itself, with a probe in the worker's place and a tmpfs in the volume's. What the volume, the helper and the root
-// protocol add is in flodead_security_test.cc.
-#include <catch2/catch_test_macros.hpp>
+// The sandbox itself, with a probe in the worker's place and a tmpfs in the volume's. What the
+// volume, the helper and the root protocol add is in flodead_security_test.cc.
 #include <fcntl.h>
 #include <net/if.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <poll.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -18,6 +17,8 @@
 #include <map>
 #include <optional>
 #include <sstream>
+
+#include <catch2/catch_test_macros.hpp>
 
 #include "base/safe_path.h"
 #include "supervisor/root/sandbox.h"
@@ -42,7 +43,8 @@ std::string slurp(const std::string& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-// A network namespace under this process's user namespace, with loopback up; made by a child as the helper does.
+// A network namespace under this process's user namespace, with loopback up; made by a child as the
+// helper does.
 UniqueFd make_netns() {
   auto pair = must(make_socketpair(SOCK_SEQPACKET));
   pid_t pid = ::fork();
@@ -78,7 +80,8 @@ UniqueFd make_tmpfs_volume() {
   return tree;
 }
 
-// Everything that sandboxes share, once per test program: the private mount namespace cannot be entered twice.
+// Everything that sandboxes share, once per test program: the private mount namespace cannot be
+// entered twice.
 struct Fixture {
   std::string run_dir;
   SandboxTemplate shared;
@@ -103,7 +106,8 @@ struct Fixture {
     shared.worker = UniqueFd(::open(FLODEA_SANDBOX_PROBE, O_RDONLY | O_CLOEXEC));
     REQUIRE(shared.worker.valid());
     shared.own_netns = UniqueFd(::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
-    auto hierarchies = must(CgroupHierarchies::parse(slurp("/proc/self/mountinfo"), slurp("/proc/self/cgroup")));
+    auto hierarchies =
+        must(CgroupHierarchies::parse(slurp("/proc/self/mountinfo"), slurp("/proc/self/cgroup")));
     auto cgroups = must(CgroupTree::create(hierarchies, "test-" + std::to_string(::getpid())));
     return {dir, std::move(shared), std::move(cgroups), before};
   }
@@ -127,8 +131,12 @@ class Probe {
     auto netns = make_netns();
     auto volume = make_tmpfs_volume();
     UniqueFd bundle(::open((f.run_dir + "/bundle").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-    SandboxRequest request{.hostname = "probe", .range = {.index = 0, .base = UidRanges::kFirst + 65536u * (10u + static_cast<unsigned>(count++))},
-                           .tmp_bytes = 8 << 20, .open_files = 256};
+    SandboxRequest request{
+        .hostname = "probe",
+        .range = {.index = 0,
+                  .base = UidRanges::kFirst + 65536u * (10u + static_cast<unsigned>(count++))},
+        .tmp_bytes = 8 << 20,
+        .open_files = 256};
     request.bundle = bundle.get();
     request.netns = netns.get();
     request.volume = volume.get();
@@ -197,8 +205,12 @@ TEST_CASE("a sandbox starts the worker and says how long each step took") {
   INFO(probe.outcome().failed_step << " errno " << probe.outcome().error);
   REQUIRE(probe.outcome().executed);
   CHECK(probe.ask("uid") == "0 0");
-  for (const PhaseTime& phase : probe.sandbox().phases) std::cout << "parent " << phase.name << " " << static_cast<double>(phase.nanos) / 1e6 << " ms\n";
-  for (const PhaseTime& phase : probe.outcome().phases) std::cout << "child  " << phase.name << " " << static_cast<double>(phase.nanos) / 1e6 << " ms\n";
+  for (const PhaseTime& phase : probe.sandbox().phases)
+    std::cout << "parent " << phase.name << " " << static_cast<double>(phase.nanos) / 1e6
+              << " ms\n";
+  for (const PhaseTime& phase : probe.outcome().phases)
+    std::cout << "child  " << phase.name << " " << static_cast<double>(phase.nanos) / 1e6
+              << " ms\n";
 }
 
 TEST_CASE("the worker keeps three capabilities of its own user namespace, the agent none") {
@@ -224,7 +236,8 @@ TEST_CASE("nothing of a sandbox is attached in the host's mount namespace") {
   CHECK(probe.ask("read /proc/self/mountinfo").find(Fixture::get().run_dir) == std::string::npos);
 }
 
-TEST_CASE("the root is writable for its root alone, /usr and /dev for nobody, /data for the agent") {
+TEST_CASE(
+    "the root is writable for its root alone, /usr and /dev for nobody, /data for the agent") {
   Probe probe;
   CHECK(probe.ask("write /worker-was-here x") == "1 0");
   CHECK(probe.ask("agent write /agent-was-here x") == probe.failed(EACCES));
@@ -253,7 +266,8 @@ TEST_CASE("an agent sees no process but its own, and no /sys") {
 
 TEST_CASE("there is loopback and no way out, and no hand on the network namespace") {
   Probe probe;
-  CHECK(probe.ask("agent loopback") == probe.failed(ECONNREFUSED));  // the interface is up: somebody answers
+  CHECK(probe.ask("agent loopback") ==
+        probe.failed(ECONNREFUSED));  // the interface is up: somebody answers
   CHECK(probe.ask("agent connect") == probe.failed(ENETUNREACH));
   CHECK(probe.ask("link-down") == probe.failed(EPERM));
 }
@@ -271,7 +285,8 @@ TEST_CASE("no descriptor reaches the worker but those of its layout") {
   std::vector<int> numbers;
   for (int fd; fds >> fd;) numbers.push_back(fd);
   std::ranges::sort(numbers);
-  CHECK(numbers == std::vector{0, 1, 2, 3, 4});  // 4 is the listing itself: no other was handed over
+  CHECK(numbers ==
+        std::vector{0, 1, 2, 3, 4});  // 4 is the listing itself: no other was handed over
 }
 
 TEST_CASE("the memory limit kills who eats past it, and the kill is counted") {

@@ -14,8 +14,12 @@ std::string how(const ExitStatus& status) {
 
 Status Service::start() {
   auto life = TRY(callbacks_.prepare());
-  ProgramSpec spec{.executable = executable_.get(), .argv = {row_.name}, .identity = row_.identity, .ambient = row_.ambient,
-                   .parent_death_signal = row_.parent_death_signal, .cgroup = cgroup_};
+  ProgramSpec spec{.executable = executable_.get(),
+                   .argv = {row_.name},
+                   .identity = row_.identity,
+                   .ambient = row_.ambient,
+                   .parent_death_signal = row_.parent_death_signal,
+                   .cgroup = cgroup_};
   spec.argv.insert(spec.argv.end(), life.arguments.begin(), life.arguments.end());
   for (const auto& [fd, number] : life.fds) spec.fds.emplace_back(fd.get(), number);
   process_ = TRY(spawn_program(spec));
@@ -27,7 +31,8 @@ Status Service::start() {
 }
 
 void Service::signal(int number) const {
-  if (process_.valid()) [[maybe_unused]] auto sent = process_.send_signal(number);
+  if (process_.valid()) [[maybe_unused]]
+    auto sent = process_.send_signal(number);
 }
 
 void Service::stay_down() { stay_down_ = true; }
@@ -42,7 +47,8 @@ void Service::on_end() {
   callbacks_.changed(how(ended).c_str());
   if (callbacks_.ended(ended) == After::kStay || stay_down_) return;
   auto decision = history_.ended(started_, clock_.monotonic());
-  if (decision.crash_loop) spdlog::error("service={} state=crash-loop restarts={}", row_.name, history_.total());
+  if (decision.crash_loop)
+    spdlog::error("service={} state=crash-loop restarts={}", row_.name, history_.total());
   start_after(decision.delay);
 }
 

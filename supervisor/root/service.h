@@ -1,5 +1,5 @@
-// One row of flodead's table of services: how it is executed, and when it is executed again. Its owner says what each life is given
-// and is told of each end. Thread: flodead's.
+// One row of flodead's table of services: how it is executed, and when it is executed again. Its
+// owner says what each life is given and is told of each end. Thread: flodead's.
 #pragma once
 
 #include <functional>
@@ -12,9 +12,9 @@
 namespace flodea::root {
 
 struct ServiceRow {
-  std::string name;           // of the program, in the directory of flodead's own
+  std::string name;  // of the program, in the directory of flodead's own
   Identity identity;
-  std::vector<int> ambient;   // its capabilities
+  std::vector<int> ambient;  // its capabilities
   int parent_death_signal = 0;
 };
 
@@ -34,7 +34,11 @@ class Service {
   };
 
   Service(EventLoop& loop, ServiceRow row, UniqueFd executable, int cgroup, Callbacks callbacks)
-      : loop_(loop), row_(std::move(row)), executable_(std::move(executable)), cgroup_(cgroup), callbacks_(std::move(callbacks)) {}
+      : loop_(loop),
+        row_(std::move(row)),
+        executable_(std::move(executable)),
+        cgroup_(cgroup),
+        callbacks_(std::move(callbacks)) {}
 
   Status start();
   void signal(int number) const;  // nothing if it does not run

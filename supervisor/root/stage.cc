@@ -21,9 +21,23 @@ struct Directory {
   mode_t mode;
 };
 constexpr Directory kSkeleton[] = {
-    {"app", 0755},     {"data", 0700},           {"dev", 0755},     {"etc", 0755},        {"etc/ssl", 0755}, {"etc/alternatives", 0755},
-    {"home", 0755},    {"proc", 0555},           {"run", 0755},     {"tmp", 01777},       {"usr", 0755},     {"var", 0755},
-    {"var/tmp", 0755}, {"opt", 0755},            {"opt/flodea", 0755}, {"opt/flodea/sdk", 0755}, {"opt/flodea/sdk/python", 0755},
+    {"app", 0755},
+    {"data", 0700},
+    {"dev", 0755},
+    {"etc", 0755},
+    {"etc/ssl", 0755},
+    {"etc/alternatives", 0755},
+    {"home", 0755},
+    {"proc", 0555},
+    {"run", 0755},
+    {"tmp", 01777},
+    {"usr", 0755},
+    {"var", 0755},
+    {"var/tmp", 0755},
+    {"opt", 0755},
+    {"opt/flodea", 0755},
+    {"opt/flodea/sdk", 0755},
+    {"opt/flodea/sdk/python", 0755},
 };
 
 struct File {
@@ -31,8 +45,9 @@ struct File {
   std::string_view text;
 };
 constexpr File kFiles[] = {
-    {"etc/passwd", "root:x:0:0:root:/:/usr/sbin/nologin\nagent:x:1000:1000:agent:/data:/bin/sh\n"
-                   "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"},
+    {"etc/passwd",
+     "root:x:0:0:root:/:/usr/sbin/nologin\nagent:x:1000:1000:agent:/data:/bin/sh\n"
+     "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"},
     {"etc/group", "root:x:0:\ntty:x:5:\nagent:x:1000:\nnogroup:x:65534:\n"},
     {"etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"},
     {"etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"},
@@ -40,7 +55,8 @@ constexpr File kFiles[] = {
     {"etc/ld.so.cache", ""},  // a place to mount on
 };
 
-// On a merged-/usr host the same links as there; a host that still has them as directories is shown by /usr's alone.
+// On a merged-/usr host the same links as there; a host that still has them as directories is shown
+// by /usr's alone.
 constexpr const char* kUsrLinks[] = {"bin", "lib", "lib32", "lib64", "sbin"};
 
 struct Node {
@@ -48,14 +64,18 @@ struct Node {
   unsigned minor;
   unsigned major;
 };
-constexpr Node kNodes[] = {{"null", 3, 1}, {"zero", 5, 1}, {"full", 7, 1}, {"random", 8, 1}, {"urandom", 9, 1}, {"tty", 0, 5}};
+constexpr Node kNodes[] = {{"null", 3, 1},   {"zero", 5, 1},    {"full", 7, 1},
+                           {"random", 8, 1}, {"urandom", 9, 1}, {"tty", 0, 5}};
 
 struct Link {
   const char* name;
   const char* to;
 };
-constexpr Link kDevLinks[] = {{"fd", "/proc/self/fd"}, {"stdin", "/proc/self/fd/0"}, {"stdout", "/proc/self/fd/1"},
-                              {"stderr", "/proc/self/fd/2"}, {"ptmx", "pts/ptmx"}};
+constexpr Link kDevLinks[] = {{"fd", "/proc/self/fd"},
+                              {"stdin", "/proc/self/fd/0"},
+                              {"stdout", "/proc/self/fd/1"},
+                              {"stderr", "/proc/self/fd/2"},
+                              {"ptmx", "pts/ptmx"}};
 
 Status make_directory(int dir, const char* path, mode_t mode) {
   TRY(make_dir(dir, path, mode));
@@ -65,7 +85,8 @@ Status make_directory(int dir, const char* path, mode_t mode) {
 }
 
 Status make_link(int dir, const char* name, const char* to) {
-  if (::symlinkat(to, dir, name) != 0 && errno != EEXIST) return fail_errno(std::string("symlink ") + name);
+  if (::symlinkat(to, dir, name) != 0 && errno != EEXIST)
+    return fail_errno(std::string("symlink ") + name);
   return {};
 }
 
@@ -73,7 +94,8 @@ Status make_usr_links(int root) {
   for (const char* name : kUsrLinks) {
     char target[64];
     ssize_t n = ::readlink((std::string("/") + name).c_str(), target, sizeof target);
-    if (n > 0 && n < 64) TRY(make_link(root, name, std::string(target, static_cast<std::size_t>(n)).c_str()));
+    if (n > 0 && n < 64)
+      TRY(make_link(root, name, std::string(target, static_cast<std::size_t>(n)).c_str()));
   }
   return {};
 }
@@ -87,8 +109,10 @@ Status write_localtime(int root) {
 
 Status fill_dev(int dev) {
   for (const Node& node : kNodes) {
-    if (::mknodat(dev, node.name, S_IFCHR | 0666, makedev(node.major, node.minor)) != 0) return fail_errno(std::string("mknod ") + node.name);
-    if (::fchmodat(dev, node.name, 0666, 0) != 0) return fail_errno(std::string("chmod ") + node.name);
+    if (::mknodat(dev, node.name, S_IFCHR | 0666, makedev(node.major, node.minor)) != 0)
+      return fail_errno(std::string("mknod ") + node.name);
+    if (::fchmodat(dev, node.name, 0666, 0) != 0)
+      return fail_errno(std::string("chmod ") + node.name);
   }
   for (const Link& link : kDevLinks) TRY(make_link(dev, link.name, link.to));
   TRY(make_directory(dev, "pts", 0755));
@@ -99,7 +123,8 @@ Status fill_dev(int dev) {
 
 Status leave_host_mount_namespace() {
   if (::unshare(CLONE_NEWNS) != 0) return fail_errno("unshare the mount namespace");
-  if (::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0) return fail_errno("make the mount tree a slave");
+  if (::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0)
+    return fail_errno("make the mount tree a slave");
   return {};
 }
 
@@ -118,10 +143,13 @@ Status make_skeleton(int run_dir) {
 Status enter_stage(int run_dir) {
   TRY(make_directory(run_dir, "stage", 0755));
   auto stage = TRY(open_beneath(run_dir, "stage", O_RDONLY | O_DIRECTORY));
-  for (const char* name : {kStageBundle, kStageSkeleton, kStageVolume, kStageRoot, "dev"}) TRY(make_directory(stage.get(), name, 0755));
+  for (const char* name : {kStageBundle, kStageSkeleton, kStageVolume, kStageRoot, "dev"})
+    TRY(make_directory(stage.get(), name, 0755));
   if (::fchdir(stage.get()) != 0) return fail_errno("chdir to the stage");
-  if (::mount("tmpfs", "dev", "tmpfs", MS_NOSUID | MS_NOEXEC, "mode=0755,size=64k") != 0) return fail_errno("mount the prepared /dev");
-  auto dev = TRY(adopt_fd(::open("dev", O_RDONLY | O_DIRECTORY | O_CLOEXEC), "open the prepared /dev"));
+  if (::mount("tmpfs", "dev", "tmpfs", MS_NOSUID | MS_NOEXEC, "mode=0755,size=64k") != 0)
+    return fail_errno("mount the prepared /dev");
+  auto dev =
+      TRY(adopt_fd(::open("dev", O_RDONLY | O_DIRECTORY | O_CLOEXEC), "open the prepared /dev"));
   return fill_dev(dev.get());
 }
 
@@ -130,7 +158,8 @@ std::vector<HostTree> host_trees(const std::string& sdk_dir) {
   for (const char* path : {"/etc/ssl", "/etc/alternatives", "/etc/ld.so.cache"}) {
     if (::access(path, F_OK) == 0) trees.push_back({path, std::string("root") + path});
   }
-  if (::access(sdk_dir.c_str(), F_OK) == 0) trees.push_back({sdk_dir, "root/opt/flodea/sdk/python"});
+  if (::access(sdk_dir.c_str(), F_OK) == 0)
+    trees.push_back({sdk_dir, "root/opt/flodea/sdk/python"});
   return trees;
 }
 

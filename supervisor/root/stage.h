@@ -1,7 +1,10 @@
-// What every sandbox of this flodead is built from, made once below the run-dir and never shown to the host's mount namespace:
+// What every sandbox of this flodead is built from, made once below the run-dir and never shown to
+// the host's mount namespace:
 //   rootfs/  the skeleton: lowest layer of every overlay
-//   stage/   the mount points that each child uses in its own mount namespace, and `dev`, the prepared /dev, mounted in flodead's own
-// flodead leaves the host's mount namespace for a private one first; mounts of the host still arrive in it, none goes back.
+//   stage/   the mount points that each child uses in its own mount namespace, and `dev`, the
+//   prepared /dev, mounted in flodead's own
+// flodead leaves the host's mount namespace for a private one first; mounts of the host still
+// arrive in it, none goes back.
 #pragma once
 
 #include <string>
@@ -12,13 +15,15 @@
 
 namespace flodea::root {
 
-// Call once, before the first directory is opened: its descriptor stays in the namespace it was opened in, where mounts cannot be cloned.
+// Call once, before the first directory is opened: its descriptor stays in the namespace it was
+// opened in, where mounts cannot be cloned.
 Status leave_host_mount_namespace();
 
 // Makes the skeleton; what is there already is kept if it is right.
 Status make_skeleton(int run_dir);
 
-// Makes the stage, mounts the prepared /dev on it and makes it this process's working directory, as `launch_sandbox` needs it.
+// Makes the stage, mounts the prepared /dev on it and makes it this process's working directory, as
+// `launch_sandbox` needs it.
 Status enter_stage(int run_dir);
 
 // The host's trees that are there: /usr, the prepared /dev, some of /etc, the SDK.

@@ -1,5 +1,6 @@
 #include "supervisor/root/supervisor.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <spdlog/spdlog.h>
 #include <sys/socket.h>
@@ -73,12 +74,20 @@ void Supervisor::announce(const Service& service, const char* why) {
 // A new vault gets the present control's socket, and every open volume.
 Result<ServiceLife> Supervisor::vault_life() {
   auto root = TRY(make_socketpair(SOCK_SEQPACKET | SOCK_NONBLOCK));
-  if (!vault_end_) vault_end_ = std::move(TRY(make_socketpair(SOCK_SEQPACKET)).second);  // before the first control: closed at its far end
+  if (!vault_end_)
+    vault_end_ = std::move(TRY(make_socketpair(SOCK_SEQPACKET))
+                               .second);  // before the first control: closed at its far end
   ServiceLife life{.arguments = parts_.vault_arguments};
   life.fds.emplace_back(std::move(root.second), fd_layout::vault::kRoot);
   life.fds.emplace_back(TRY(vault_end_.duplicate()), fd_layout::vault::kControl);
-  life.fds.emplace_back(TRY(adopt_fd(::dup(parts_.volumes_dir), "dup")), fd_layout::vault::kVolumes);
-  life.fds.emplace_back(TRY(adopt_fd(::dup(parts_.keys_dir), "dup")), fd_layout::vault::kKeys);
+  life.fds.emplace_back(TRY(adopt_fd(::fcntl(parts_.volumes_dir, F_DUPFD_CLOEXEC, 0), "duplicate")),
+                        fd_layout::vault::kVolumes);
+  life.fds.emplace_back(TRY(adopt_fd(::fcntl(parts_.keys_dir, F_DUPFD_CLOEXEC, 0), "duplicate")),
+                        fd_layout::vault::kKeys);
+  // Room for a request per open volume: all are sent at once when a vault takes over.
+  const int buffer = 1 << 20;
+  if (::setsockopt(root.first.get(), SOL_SOCKET, SO_SNDBUFFORCE, &buffer, sizeof buffer) != 0)
+    return fail_errno("size the vault's socket");
   TRY(parts_.vault.connect(std::move(root.first)));
   parts_.volumes.resume_all();
   return life;
@@ -105,28 +114,34 @@ Result<ServiceLife> Supervisor::control_life() {
   TRY(hand_control_to_vault());
   ++epoch_;
   ServiceLife life{.arguments = {"--epoch", std::to_string(epoch_)}};
-  life.arguments.insert(life.arguments.end(), parts_.control_arguments.begin(), parts_.control_arguments.end());
+  life.arguments.insert(life.arguments.end(), parts_.control_arguments.begin(),
+                        parts_.control_arguments.end());
   life.fds.emplace_back(std::move(root.second), fd_layout::control::kRoot);
   life.fds.emplace_back(std::move(vault.first), fd_layout::control::kVault);
-  life.fds.emplace_back(TRY(adopt_fd(::dup(parts_.operators), "dup")), fd_layout::control::kOperators);
-  life.fds.emplace_back(TRY(adopt_fd(::dup(parts_.state_dir), "dup")), fd_layout::control::kStateDir);
+  life.fds.emplace_back(TRY(adopt_fd(::fcntl(parts_.operators, F_DUPFD_CLOEXEC, 0), "duplicate")),
+                        fd_layout::control::kOperators);
+  life.fds.emplace_back(TRY(adopt_fd(::fcntl(parts_.state_dir, F_DUPFD_CLOEXEC, 0), "duplicate")),
+                        fd_layout::control::kStateDir);
   TRY(control_.connect(std::move(root.first)));
   return life;
 }
 
-// A fresh socket for each control: no reply to a dead one can reach its successor. A vault that is down gets it with its next life.
+// A fresh socket for each control: no reply to a dead one can reach its successor. A vault that is
+// down gets it with its next life.
 Status Supervisor::hand_control_to_vault() {
   if (!parts_.vault.connected()) return {};
   vault::v1::Request request;
   request.mutable_attach_control();
-  [[maybe_unused]] auto reply = parts_.vault.request(std::move(request), vault_end_.get(), kVaultEndDeadline);
+  [[maybe_unused]] auto reply =
+      parts_.vault.request(std::move(request), vault_end_.get(), kVaultEndDeadline);
   return {};
 }
 
 Service::After Supervisor::control_ended(ExitStatus status) {
   control_.disconnect();
   if (stopping_) {
-    if (!status.success()) spdlog::warn("service=flodea-control error=\"it did not stop the agents by itself\"");
+    if (!status.success())
+      spdlog::warn("service=flodea-control error=\"it did not stop the agents by itself\"");
     finish();
     return Service::After::kStay;
   }
@@ -137,12 +152,15 @@ Service::After Supervisor::control_ended(ExitStatus status) {
   return Service::After::kRestart;
 }
 
-// A service that says its settings are wrong (EX_CONFIG) has said why; starting it again would not help.
+// A service that says its settings are wrong (EX_CONFIG) has said why; starting it again would not
+// help.
 void Supervisor::fail_start(int status) {
   exit_status_ = status;
   stopping_ = true;
-  if (control_service_->running()) control_service_->signal(SIGKILL);  // its end goes on from there
-  else finish();
+  if (control_service_->running())
+    control_service_->signal(SIGKILL);  // its end goes on from there
+  else
+    finish();
 }
 
 // ---- ends
@@ -194,7 +212,8 @@ Async<void> Supervisor::end_instances() {
     if (it == instances_.end()) continue;  // a start that failed has undone itself
     auto releasing = it->second->release();
     auto leftovers = co_await releasing;
-    for (const std::string& left : *leftovers) spdlog::error("agent={} leftover=\"{}\"", agent.text(), left);
+    for (const std::string& left : *leftovers)
+      spdlog::error("agent={} leftover=\"{}\"", agent.text(), left);
     instances_.erase(agent);
   }
   co_return Status{};

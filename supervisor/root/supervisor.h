@@ -1,5 +1,5 @@
-// flodead's middle: takes control's requests to instances and volumes, keeps the totals, starts the services again, ends in order.
-// Thread: flodead's only one.
+// flodead's middle: takes control's requests to instances and volumes, keeps the totals, starts the
+// services again, ends in order. Thread: flodead's only one.
 #pragma once
 
 #include "supervisor/root/agent_turns.h"
@@ -21,7 +21,6 @@ struct SupervisorParts {
   InstanceContext& instances;
   Volumes& volumes;
   VaultLink& vault;
-  Helpers& helpers;
   Totals totals;
   v1::Host host;
   int volumes_dir = -1;
@@ -39,11 +38,14 @@ class Supervisor {
   explicit Supervisor(SupervisorParts parts);
 
   // Set before `start`: they are given their life by the functions below.
-  void use_services(Service& vault, Service& control) { vault_service_ = &vault, control_service_ = &control; }
+  void use_services(Service& vault, Service& control) {
+    vault_service_ = &vault, control_service_ = &control;
+  }
   Service::Callbacks vault_callbacks();
   Service::Callbacks control_callbacks();
 
   Status start();
+  const v1::Host& host() const { return parts_.host; }
   void set_host(const v1::Host& host) { parts_.host = host; }
   void on_instance_exit(const v1::InstanceExited& exit);
   void on_volume_lost(const AgentId& agent);
@@ -97,7 +99,8 @@ class Supervisor {
   ControlLink control_;
   AgentTurns turns_;
   std::map<AgentId, std::unique_ptr<Instance>> instances_;
-  UniqueFd vault_end_;  // the vault's end of the present control ↔ vault pair, for the vault's next life
+  UniqueFd
+      vault_end_;  // the vault's end of the present control ↔ vault pair, for the vault's next life
   std::uint64_t epoch_ = 0;
   bool stopping_ = false;
   bool finishing_ = false;

@@ -27,7 +27,8 @@ bool overlaps(std::uint32_t index, const SubordinateIds& ids) {
 
 Result<UniqueFd> open_directory(const std::string& path) {
   if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return fail_errno("mkdir " + path);
-  auto dir = TRY(adopt_fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), "open " + path));
+  auto dir = TRY(adopt_fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC),
+                          "open " + path));
   struct stat info;
   if (::fstat(dir.get(), &info) != 0) return fail_errno("stat " + path);
   if (info.st_uid != ::geteuid() || (info.st_mode & 022) != 0) {
@@ -52,7 +53,8 @@ std::vector<SubordinateIds> parse_subids(std::string_view text) {
   return list;
 }
 
-Result<UidRanges> UidRanges::open(const std::string& directory, std::string_view boot_id, const std::vector<SubordinateIds>& taken) {
+Result<UidRanges> UidRanges::open(const std::string& directory, std::string_view boot_id,
+                                  const std::vector<SubordinateIds>& taken) {
   UidRanges ranges;
   auto dir = TRY(open_directory(directory));
   ranges.table_ = TRY(open_beneath(dir.get(), "uid-ranges", O_RDWR | O_CREAT, 0600));
@@ -66,17 +68,18 @@ Result<UidRanges> UidRanges::open(const std::string& directory, std::string_view
 }
 
 Status UidRanges::lock(short type, std::int64_t offset) const {
-  struct flock range {};
+  struct flock range{};
   range.l_type = type;
   range.l_whence = SEEK_SET;
   range.l_start = offset;
   range.l_len = 1;
-  if (::fcntl(table_.get(), F_OFD_SETLK, &range) != 0) return fail_errno("lock the table of uid ranges");
+  if (::fcntl(table_.get(), F_OFD_SETLK, &range) != 0)
+    return fail_errno("lock the table of uid ranges");
   return {};
 }
 
-// A table of an earlier boot says nothing: its processes are gone. Two supervisors that start at once may both find it old; what
-// each has to do is the same.
+// A table of an earlier boot says nothing: its processes are gone. Two supervisors that start at
+// once may both find it old; what each has to do is the same.
 Status UidRanges::start_boot(std::string_view boot_id) {
   std::string header(boot_id.substr(0, kHeader));
   header.resize(kHeader, ' ');
@@ -85,8 +88,10 @@ Status UidRanges::start_boot(std::string_view boot_id) {
   ssize_t n = ::pread(table_.get(), found.data(), found.size(), 0);
   if (n < 0) return fail_errno("read the table of uid ranges");
   if (found != header) {
-    if (::ftruncate(table_.get(), 0) != 0 || ::ftruncate(table_.get(), kHeader + kCount) != 0) return fail_errno("clear the table of uid ranges");
-    if (::pwrite(table_.get(), header.data(), header.size(), 0) != kHeader) return fail_errno("write the table of uid ranges");
+    if (::ftruncate(table_.get(), 0) != 0 || ::ftruncate(table_.get(), kHeader + kCount) != 0)
+      return fail_errno("clear the table of uid ranges");
+    if (::pwrite(table_.get(), header.data(), header.size(), 0) != kHeader)
+      return fail_errno("write the table of uid ranges");
   }
   return lock(F_UNLCK, 0);
 }
@@ -106,10 +111,12 @@ Result<UidRange> UidRanges::take() {
   for (std::uint32_t tried = 0; tried < kCount; ++tried) {
     std::uint32_t index = next_;
     next_ = (next_ + 1) % kCount;
-    if (TRY(claim(index))) return UidRange{.index = index, .base = kFirst + index * UidRange::kSize};
+    if (TRY(claim(index)))
+      return UidRange{.index = index, .base = kFirst + index * UidRange::kSize};
   }
   auto error = fail(Code::kResourceExhausted, "every uid range of this host is taken").value();
-  return tl::unexpected(std::move(error).with_remedy("stop agents, or remove entries of /etc/subuid above " + std::to_string(kFirst)));
+  return tl::unexpected(std::move(error).with_remedy(
+      "stop agents, or remove entries of /etc/subuid above " + std::to_string(kFirst)));
 }
 
 Status UidRanges::give(UidRange range) { return give_back(range.index); }
@@ -117,7 +124,8 @@ Status UidRanges::give(UidRange range) { return give_back(range.index); }
 Status UidRanges::give_back(std::uint32_t index) {
   if (index >= kCount) return fail(Code::kInvalidArgument, "no uid range " + std::to_string(index));
   char used = 0;
-  if (::pwrite(table_.get(), &used, 1, kHeader + index) != 1) return fail_errno("write the table of uid ranges");
+  if (::pwrite(table_.get(), &used, 1, kHeader + index) != 1)
+    return fail_errno("write the table of uid ranges");
   return {};
 }
 

@@ -1,7 +1,9 @@
-// Ranges of 65,536 host uids (and gids), one per running agent, never shared: not by two agents, nor by two supervisors of one host.
-// The table is one file of the host, a byte per range: 1 from `take` until `give`, so that a range whose supervisor was killed stays
-// taken while its processes may live; that supervisor's next life gives it back from its journal, a boot clears the whole table.
-// Never blocks: a byte is changed under an open-file-description lock on that byte, and a locked byte is a range in use.
+// Ranges of 65,536 host uids (and gids), one per running agent, never shared: not by two agents,
+// nor by two supervisors of one host. The table is one file of the host, a byte per range: 1 from
+// `take` until `give`, so that a range whose supervisor was killed stays taken while its processes
+// may live; that supervisor's next life gives it back from its journal, a boot clears the whole
+// table. Never blocks: a byte is changed under an open-file-description lock on that byte, and a
+// locked byte is a range in use.
 #pragma once
 
 #include <cstdint>
@@ -33,8 +35,10 @@ class UidRanges {
   static constexpr std::uint32_t kLast = 2'147'483'647;
   static constexpr std::uint32_t kCount = (kLast - kFirst + 1) / UidRange::kSize;
 
-  // `directory` is made if it is not there (root's, 0700; /run/lock/flodea). `taken` are ranges never to be given out.
-  static Result<UidRanges> open(const std::string& directory, std::string_view boot_id, const std::vector<SubordinateIds>& taken);
+  // `directory` is made if it is not there (root's, 0700; /run/lock/flodea). `taken` are ranges
+  // never to be given out.
+  static Result<UidRanges> open(const std::string& directory, std::string_view boot_id,
+                                const std::vector<SubordinateIds>& taken);
 
   Result<UidRange> take();  // round-robin; kResourceExhausted when all are taken
   Status give(UidRange range);

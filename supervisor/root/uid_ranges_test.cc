@@ -1,8 +1,9 @@
 #include "supervisor/root/uid_ranges.h"
 
-#include <catch2/catch_test_macros.hpp>
 #include <filesystem>
 #include <set>
+
+#include <catch2/catch_test_macros.hpp>
 
 using namespace flodea;
 using namespace flodea::root;
@@ -18,7 +19,8 @@ struct TempDir {
   std::string path;
 };
 
-UidRanges open_ranges(const TempDir& dir, const std::string& boot = "boot-1", std::vector<SubordinateIds> taken = {}) {
+UidRanges open_ranges(const TempDir& dir, const std::string& boot = "boot-1",
+                      std::vector<SubordinateIds> taken = {}) {
   auto ranges = UidRanges::open(dir.path, boot, taken);
   REQUIRE(ranges);
   return std::move(*ranges);
@@ -54,7 +56,8 @@ TEST_CASE("a range that was given back is not the next one taken") {
 TEST_CASE("two supervisors of one host never share a range, even after one was killed") {
   TempDir dir;
   auto two = open_ranges(dir);
-  std::uint32_t first = open_ranges(dir).take()->index;  // its table is closed at once, its range stays taken
+  std::uint32_t first =
+      open_ranges(dir).take()->index;  // its table is closed at once, its range stays taken
   for (std::uint32_t i = 0; i < UidRanges::kCount - 1; ++i) CHECK(two.take()->index != first);
   CHECK_FALSE(two.take());
   REQUIRE(two.give_back(first));  // what its next life does from the journal
@@ -69,7 +72,8 @@ TEST_CASE("a boot clears the table") {
 
 TEST_CASE("what /etc/subuid gives to others is never taken") {
   TempDir dir;
-  auto taken = parse_subids("alice:100000:65536\nbob:1879048192:65536\n# broken\ncarol:1879200000:1\n");
+  auto taken =
+      parse_subids("alice:100000:65536\nbob:1879048192:65536\n# broken\ncarol:1879200000:1\n");
   REQUIRE(taken.size() == 3);
   auto ranges = open_ranges(dir, "boot-1", taken);
   CHECK(ranges.usable() == UidRanges::kCount - 2);

@@ -36,7 +36,9 @@ OneShot<vault::v1::Reply> VaultLink::request(vault::v1::Request request, int fd,
     reply.set(tl::unexpected(std::move(sent).error().with_context("flodea-vault")));
     return reply;
   }
-  auto timer = loop_.call_after(deadline, [this, id] { answer(id, fail(Code::kDeadlineExceeded, "flodea-vault does not answer")); });
+  auto timer = loop_.call_after(deadline, [this, id] {
+    answer(id, fail(Code::kDeadlineExceeded, "flodea-vault does not answer"));
+  });
   waiting_.emplace(id, Waiting{reply, timer});
   return reply;
 }

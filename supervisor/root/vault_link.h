@@ -1,4 +1,5 @@
-// Requests to flodea-vault, over the socket of its present life. What waits when a life ends fails with kUnavailable.
+// Requests to flodea-vault, over the socket of its present life. What waits when a life ends fails
+// with kUnavailable.
 #pragma once
 
 #include <map>

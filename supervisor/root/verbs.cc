@@ -1,4 +1,5 @@
-// The verbs of the root protocol (proto/flodea/root/v1/root.proto): what each decides, on top of Instance and Volumes.
+// The verbs of the root protocol (proto/flodea/root/v1/root.proto): what each decides, on top of
+// Instance and Volumes.
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -25,7 +26,8 @@ std::uint64_t volumes_bytes(int dir) {
   std::uint64_t sum = 0;
   while (const dirent* entry = entries ? ::readdir(entries.get()) : nullptr) {
     struct stat info;
-    if (::fstatat(dir, entry->d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(info.st_mode)) sum += static_cast<std::uint64_t>(info.st_size);
+    if (::fstatat(dir, entry->d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(info.st_mode))
+      sum += static_cast<std::uint64_t>(info.st_size);
   }
   return sum;
 }
@@ -59,13 +61,18 @@ Async<Supervisor::Answer> Supervisor::hello(v1::Request) {
 
 Status Supervisor::admit_volume(std::uint64_t bytes) const {
   std::uint64_t device = volume::device_size_for(bytes);
-  if (parts_.totals.disk_bytes != 0 && volumes_bytes(parts_.volumes_dir) + device > parts_.totals.disk_bytes)
-    return exhausted("volumes would take more than max-disk", "remove agents, or raise max-disk in flodead's settings");
+  if (parts_.totals.disk_bytes != 0 &&
+      volumes_bytes(parts_.volumes_dir) + device > parts_.totals.disk_bytes)
+    return exhausted("volumes would take more than max-disk",
+                     "remove agents, or raise max-disk in flodead's settings");
   struct statvfs fs;
-  if (::fstatvfs(parts_.volumes_dir, &fs) != 0) return fail_errno("statvfs of the volumes' directory");
+  if (::fstatvfs(parts_.volumes_dir, &fs) != 0)
+    return fail_errno("statvfs of the volumes' directory");
   std::uint64_t reserve = std::uint64_t{fs.f_blocks} * fs.f_frsize / 20;
   if (device + reserve > std::uint64_t{fs.f_bavail} * fs.f_frsize)
-    return exhausted("the volume needs " + std::to_string(device) + " bytes, and 5 % of the file system stay free", "ask for less disk, or free some");
+    return exhausted("the volume needs " + std::to_string(device) +
+                         " bytes, and 5 % of the file system stay free",
+                     "ask for less disk, or free some");
   return {};
 }
 
@@ -80,7 +87,8 @@ Async<Supervisor::Answer> Supervisor::create_volume(v1::Request request) {
     co_return std::move(answer);
   }
   struct stat image;
-  bool there = ::fstatat(parts_.volumes_dir, (agent.text() + ".img").c_str(), &image, AT_SYMLINK_NOFOLLOW) == 0;
+  bool there = ::fstatat(parts_.volumes_dir, (agent.text() + ".img").c_str(), &image,
+                         AT_SYMLINK_NOFOLLOW) == 0;
   if (!there) CO_CHECK(admit_volume(request.create_volume().size_bytes()));
   auto creating = parts_.volumes.create(agent, request.create_volume().size_bytes());
   CO_TRY(bool created, co_await creating);
@@ -93,7 +101,8 @@ Async<Supervisor::Answer> Supervisor::destroy_volume(v1::Request request) {
   auto waiting = turns_.wait(agent);
   [[maybe_unused]] auto mine = co_await waiting;
   AgentTurns::Turn turn(turns_, agent);
-  if (instances_.contains(agent)) co_return fail(Code::kFailedPrecondition, "the agent still has an instance");
+  if (instances_.contains(agent))
+    co_return fail(Code::kFailedPrecondition, "the agent still has an instance");
   auto destroying = parts_.volumes.destroy(agent);
   CO_TRY(auto destroyed, co_await destroying);
   Answer answer;
@@ -111,10 +120,13 @@ Status Supervisor::admit(const v1::StartRequest& request) const {
   for (const auto& [agent, instance] : instances_) memory += instance->memory_bytes();
   if (stopping_) return fail(Code::kUnavailable, "flodead is shutting down");
   if (instances_.size() >= parts_.totals.agents)
-    return exhausted("max-agents is " + std::to_string(parts_.totals.agents), "stop agents, or raise max-agents in flodead's settings");
+    return exhausted("max-agents is " + std::to_string(parts_.totals.agents),
+                     "stop agents, or raise max-agents in flodead's settings");
   if (memory > parts_.totals.memory_bytes)
-    return exhausted("the memory limits of running agents would pass " + std::to_string(parts_.totals.memory_bytes) + " bytes",
-                     "stop agents, lower spec.resources.memory, or raise max-memory in flodead's settings");
+    return exhausted(
+        "the memory limits of running agents would pass " +
+            std::to_string(parts_.totals.memory_bytes) + " bytes",
+        "stop agents, lower spec.resources.memory, or raise max-memory in flodead's settings");
   return {};
 }
 
@@ -133,10 +145,13 @@ Async<Supervisor::Answer> Supervisor::start_instance(v1::Request request) {
   AgentTurns::Turn turn(turns_, agent);
   if (auto it = instances_.find(agent); it != instances_.end()) {
     if (it->second->generation().value == start.generation()) co_return started_answer(*it->second);
-    co_return fail(Code::kFailedPrecondition, "generation " + std::to_string(it->second->generation().value) + " of this agent is not released");
+    co_return fail(Code::kFailedPrecondition, "generation " +
+                                                  std::to_string(it->second->generation().value) +
+                                                  " of this agent is not released");
   }
   CO_CHECK(admit(start));
-  Instance& instance = *instances_.emplace(agent, std::make_unique<Instance>(parts_.instances, start)).first->second;
+  Instance& instance =
+      *instances_.emplace(agent, std::make_unique<Instance>(parts_.instances, start)).first->second;
   auto starting = instance.start();
   auto started = co_await starting;
   if (!started) {
@@ -165,7 +180,8 @@ Async<Supervisor::Answer> Supervisor::release(v1::Request request) {
   auto* reply = answer.reply.mutable_release();
   Instance* instance = find(agent.text(), generation);
   if (instance == nullptr) co_return std::move(answer);
-  if (instance->state() != v1::INSTANCE_STATE_EXITED) co_return fail(Code::kFailedPrecondition, "the agent still runs");
+  if (instance->state() != v1::INSTANCE_STATE_EXITED)
+    co_return fail(Code::kFailedPrecondition, "the agent still runs");
   auto releasing = instance->release();
   auto leftovers = co_await releasing;
   for (const std::string& left : *leftovers) reply->add_leftovers(left);
@@ -175,7 +191,8 @@ Async<Supervisor::Answer> Supervisor::release(v1::Request request) {
 
 Async<Supervisor::Answer> Supervisor::set_deadline(v1::Request request) {
   Instance* instance = find(request.set_deadline().agent_id(), request.set_deadline().generation());
-  if (instance == nullptr || instance->state() != v1::INSTANCE_STATE_RUNNING) co_return fail(Code::kNotFound, "no such instance runs");
+  if (instance == nullptr || instance->state() != v1::INSTANCE_STATE_RUNNING)
+    co_return fail(Code::kNotFound, "no such instance runs");
   CO_CHECK(instance->set_deadline(request.set_deadline().boottime_ns()));
   co_return Answer{};
 }
@@ -198,12 +215,16 @@ void Supervisor::describe(const Instance& instance, v1::Instance& out) const {
 Async<Supervisor::Answer> Supervisor::list(v1::Request request) {
   Answer answer;
   auto* page = answer.reply.mutable_list();
-  int size = static_cast<int>(request.list().page_size() == 0 ? kDefaultPage : request.list().page_size());
+  int size =
+      static_cast<int>(request.list().page_size() == 0 ? kDefaultPage : request.list().page_size());
   const std::string& token = request.list().page_token();
   auto it = token.empty() ? instances_.begin() : instances_.upper_bound(*AgentId::parse(token));
-  for (; it != instances_.end() && page->instances_size() < size && answer.reply.ByteSizeLong() < kMaxFdMessageBytes / 2; ++it)
+  for (; it != instances_.end() && page->instances_size() < size &&
+         answer.reply.ByteSizeLong() < kMaxFdMessageBytes / 2;
+       ++it)
     describe(*it->second, *page->add_instances());
-  if (it != instances_.end()) page->set_next_page_token(page->instances(page->instances_size() - 1).agent_id());
+  if (it != instances_.end())
+    page->set_next_page_token(page->instances(page->instances_size() - 1).agent_id());
   co_return std::move(answer);
 }
 
@@ -216,7 +237,8 @@ Async<Supervisor::Answer> Supervisor::adopt(v1::Request request) {
     instance = find(request.adopt().agent_id(), request.adopt().generation());
     if (instance == nullptr) co_return fail(Code::kNotFound, "its start failed");
   }
-  if (instance->state() == v1::INSTANCE_STATE_RELEASING) co_return fail(Code::kNotFound, "it is being released");
+  if (instance->state() == v1::INSTANCE_STATE_RELEASING)
+    co_return fail(Code::kNotFound, "it is being released");
   co_return started_answer(*instance);
 }
 

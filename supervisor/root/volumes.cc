@@ -8,7 +8,8 @@ namespace {
 
 using std::chrono::minutes;
 using std::chrono::seconds;
-// An image is allocated in full, a large file system takes mke2fs a while; opening may have to replay a journal.
+// An image is allocated in full, a large file system takes mke2fs a while; opening may have to
+// replay a journal.
 constexpr Nanos kCreateDeadline = minutes(5);
 constexpr Nanos kOpenDeadline = seconds(30);
 constexpr Nanos kVaultDeadline = seconds(10);
@@ -41,7 +42,8 @@ Async<bool> Volumes::create(AgentId agent, std::uint64_t usable_bytes) {
   CO_TRY(auto reply, co_await waiting);
   bool created = reply.create().created();
   if (devices_.contains(agent)) co_return false;  // open: it has its file system
-  // Also when the image was there: an earlier attempt may have ended before its file system was made.
+  // Also when the image was there: an earlier attempt may have ended before its file system was
+  // made.
   auto making = make_filesystem(agent, usable_bytes);
   CO_CHECK(co_await making);
   co_return created;
@@ -89,29 +91,38 @@ Async<OpenVolume> Volumes::open(AgentId agent) {
     auto stopping = stop(agent);
     [[maybe_unused]] auto stopped = co_await stopping;
     if (!prepared) co_return tl::unexpected(std::move(prepared).error());
-    co_return fail(Code::kInternal, "flodea-helper prepare sent " + std::to_string(prepared->fds.size()) + " descriptors");
+    co_return fail(Code::kInternal, "flodea-helper prepare sent " +
+                                        std::to_string(prepared->fds.size()) + " descriptors");
   }
-  OpenVolume volume{.netns = std::move(prepared->fds[0]), .agent_tree = std::move(prepared->fds[1]), .store = std::move(prepared->fds[2]),
+  OpenVolume volume{.netns = std::move(prepared->fds[0]),
+                    .agent_tree = std::move(prepared->fds[1]),
+                    .store = std::move(prepared->fds[2]),
                     .loop = prepared->reply.prepare().loop()};
-  for (const auto& phase : prepared->reply.phases()) volume.phases.emplace_back("helper " + phase.name(), phase.nanos());
+  for (const auto& phase : prepared->reply.phases())
+    volume.phases.emplace_back("helper " + phase.name(), phase.nanos());
   co_return std::move(volume);
 }
 
 // ---- close
 
-Async<std::vector<std::string>> Volumes::close_device(AgentId agent, std::string loop, std::vector<UniqueFd> trees) {
+Async<std::vector<std::string>> Volumes::close_device(AgentId agent, std::string loop,
+                                                      std::vector<UniqueFd> trees) {
   std::vector<std::string> leftovers;
   if (!loop.empty() && devices_.contains(agent)) {
     helper::v1::Request request;
     request.mutable_close_volume()->set_loop(loop);
-    request.mutable_close_volume()->set_deadline_ms(static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(kCloseDeadline).count()));
+    request.mutable_close_volume()->set_deadline_ms(static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::milliseconds>(kCloseDeadline).count()));
     std::vector<int> fds{devices_.at(agent).get()};
     for (const UniqueFd& tree : trees) fds.push_back(tree.get());
     auto closing = helpers_.run("close-volume", request, fds, kCloseDeadline + seconds(2));
     trees.clear();  // from here on the helper is the last to hold them
     auto closed = co_await closing;
-    if (!closed) leftovers.push_back(closed.error().message);
-    else for (const std::string& text : closed->reply.close_volume().leftovers()) leftovers.push_back(text);
+    if (!closed)
+      leftovers.push_back(closed.error().message);
+    else
+      for (const std::string& text : closed->reply.close_volume().leftovers())
+        leftovers.push_back(text);
   }
   auto stopping = stop(agent);
   auto stopped = co_await stopping;
@@ -142,7 +153,8 @@ Detached Volumes::resume_all() {
   for (const auto& [agent, device] : devices_) waiting.emplace_back(agent, serve(agent, "resume"));
   for (auto& [agent, reply] : waiting) {
     auto resumed = co_await reply;
-    if (resumed || resumed.error().code == Code::kUnavailable) continue;  // unavailable: that vault died too, the next one tries
+    if (resumed || resumed.error().code == Code::kUnavailable)
+      continue;  // unavailable: that vault died too, the next one tries
     devices_.erase(agent);
     lost_(agent);
   }

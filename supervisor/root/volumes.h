@@ -1,5 +1,6 @@
-// Agents' encrypted volumes from flodead's side: the vault serves, a helper mounts, flodead keeps each volume's /dev/fuse so that a
-// vault that was killed can be continued. Nothing here waits for a disk: the last holder of a mount is always a helper.
+// Agents' encrypted volumes from flodead's side: the vault serves, a helper mounts, flodead keeps
+// each volume's /dev/fuse so that a vault that was killed can be continued. Nothing here waits for
+// a disk: the last holder of a mount is always a helper.
 #pragma once
 
 #include <functional>
@@ -22,9 +23,15 @@ struct OpenVolume {
 
 class Volumes {
  public:
-  // `control_userns` maps 0 to control's user. `lost` is told of agents whose volume a new vault could not take up.
-  Volumes(EventLoop& loop, VaultLink& vault, Helpers& helpers, UniqueFd control_userns, std::function<void(const AgentId&)> lost)
-      : loop_(loop), vault_(vault), helpers_(helpers), control_userns_(std::move(control_userns)), lost_(std::move(lost)) {}
+  // `control_userns` maps 0 to control's user. `lost` is told of agents whose volume a new vault
+  // could not take up.
+  Volumes(EventLoop& loop, VaultLink& vault, Helpers& helpers, UniqueFd control_userns,
+          std::function<void(const AgentId&)> lost)
+      : loop_(loop),
+        vault_(vault),
+        helpers_(helpers),
+        control_userns_(std::move(control_userns)),
+        lost_(std::move(lost)) {}
 
   Async<bool> create(AgentId agent, std::uint64_t usable_bytes);  // false: it was there
   Async<OpenVolume> open(AgentId agent);
@@ -34,7 +41,8 @@ class Volumes {
 
   // A new vault is there: it takes up every open volume.
   Detached resume_all();
-  // No vault can take them up: the connections are aborted, so that nothing waits for an answer for ever.
+  // No vault can take them up: the connections are aborted, so that nothing waits for an answer for
+  // ever.
   void abandon_all();
   bool can_resume() const { return can_resume_; }
   void set_can_resume(bool can) { can_resume_ = can; }
@@ -46,7 +54,8 @@ class Volumes {
   OneShot<vault::v1::Reply> serve(const AgentId& agent, const char* mode);
   Async<void> stop(AgentId agent);
   Async<void> make_filesystem(AgentId agent, std::uint64_t usable_bytes);
-  Async<std::vector<std::string>> close_device(AgentId agent, std::string loop, std::vector<UniqueFd> trees);
+  Async<std::vector<std::string>> close_device(AgentId agent, std::string loop,
+                                               std::vector<UniqueFd> trees);
 
   EventLoop& loop_;
   VaultLink& vault_;

@@ -282,6 +282,23 @@ TEST_CASE("an idle vault ends with flodead") {
   CHECK(must(harness->wait_vault()).success());
 }
 
+TEST_CASE(
+    "the vault runs as its own user, with one capability, under a filter, with all its memory "
+    "locked") {
+  auto harness = started_harness();
+  AgentId agent = AgentId::random();
+  must(harness->create_volume(agent, 16 * kMiB));  // by then it is past its start
+  std::string status =
+      get_file(AT_FDCWD, ("/proc/" + std::to_string(harness->vault_pid()) + "/status").c_str());
+  CHECK(status.find("Uid:\t0\t") == std::string::npos);
+  CHECK(status.find("CapEff:\t0000000000004000\n") != std::string::npos);  // CAP_IPC_LOCK
+  CHECK(status.find("NoNewPrivs:\t1\n") != std::string::npos);
+  CHECK(status.find("Seccomp:\t2\n") != std::string::npos);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // they take no mlockall
+  CHECK(status.find("VmLck:\t       0 kB\n") == std::string::npos);
+#endif
+}
+
 TEST_CASE("a volume costs the vault little memory") {
   auto harness = started_harness();
   std::vector<AgentId> agents(8);

@@ -1,4 +1,5 @@
 """kill -9, one at a time, under load: an agent, a worker, control, the vault. The others go on; nothing that was synced or logged is lost."""
+import json
 import os
 import re
 import unittest
@@ -61,16 +62,19 @@ class Kill(unittest.TestCase):
         self.assertEqual(turns, list(range(turns[0], turns[0] + len(turns))), f"lines of {name} are lost or doubled")
 
     def kill_rounds(self, pid_of, expect_event, restarted):
-        """Kills ROUNDS times; after each the event is seen and both agents take five more turns."""
+        """Kills ROUNDS times; after each the event is seen and both agents take five more turns. Streams are opened after the kill:
+        a client's own stream ends with the control that served it."""
         others = self.generation("bystander")
-        with self.host.follow_events("--tail", "0") as events, \
-                self.host.follow_logs("victim", "--tail", "1") as victim, self.host.follow_logs("bystander", "--tail", "1") as bystander:
-            for _ in range(ROUNDS):
-                kill_and_wait(pid_of())
+        for _ in range(ROUNDS):
+            last = int(json.loads(self.host.cli("-o", "json", "events", "--tail", "1").stdout)["id"])
+            kill_and_wait(pid_of())
+            with self.host.follow_events() as events:
+                events.wait_for(lambda line: int(json.loads(line)["id"]) == last, timeout=20)
                 events.wait_event(timeout=20, **expect_event)
                 if restarted:
                     events.wait_event(timeout=20, agent="victim", to="running")
-                for log in (victim, bystander):
+            for name in ("victim", "bystander"):
+                with self.host.follow_logs(name, "--tail", "1") as log:
                     for _ in range(5):
                         log.wait_for(r"turn \d+", timeout=20)
         self.assertEqual(self.generation("bystander"), others, "the bystander was restarted")

@@ -14,8 +14,9 @@ namespace pb = attach::v1;
 
 constexpr std::uint32_t kMaxLineBytes = 1 << 20;
 constexpr std::uint32_t kMaxOpenCalls = 64;
-constexpr std::size_t kMaxUnsent = 16;   // a worker that reads nothing is stopped by flodead, not by more messages
-constexpr std::size_t kMaxNames = 64;    // of one Denied
+constexpr std::size_t kMaxUnsent =
+    16;  // a worker that reads nothing is stopped by flodead, not by more messages
+constexpr std::size_t kMaxNames = 64;  // of one Denied
 constexpr std::size_t kMaxText = 256;
 constexpr Nanos kRest = std::chrono::milliseconds(200);
 
@@ -42,9 +43,11 @@ std::string bounded(const std::string& text) { return text.substr(0, kMaxText); 
 
 }  // namespace
 
-Result<std::unique_ptr<AttachClient>> AttachClient::create(EventLoop& loop, UniqueFd socket, Epoch epoch, WorkerEvents& events) {
+Result<std::unique_ptr<AttachClient>> AttachClient::create(EventLoop& loop, UniqueFd socket,
+                                                           Epoch epoch, WorkerEvents& events) {
   int flags = ::fcntl(socket.get(), F_GETFL);
-  if (flags < 0 || ::fcntl(socket.get(), F_SETFL, flags | O_NONBLOCK) != 0) return fail_errno("attach socket");
+  if (flags < 0 || ::fcntl(socket.get(), F_SETFL, flags | O_NONBLOCK) != 0)
+    return fail_errno("attach socket");
   int raw = socket.get();
   std::unique_ptr<AttachClient> client(new AttachClient(loop, std::move(socket), epoch, events));
   TRY(loop.watch(raw, EPOLLIN, [self = client.get()](std::uint32_t bits) { self->turn(bits); }));
@@ -147,8 +150,10 @@ void AttachClient::take(const std::string& bytes) {
   switch (message.message_case()) {
     case pb::FromWorker::kHello: {
       const pb::Hello& hello = message.hello();
-      return events_.on_hello({.version = bounded(hello.version()), .min_protocol = hello.min_protocol(),
-                               .max_protocol = hello.max_protocol(), .agent_running = hello.agent_running()});
+      return events_.on_hello({.version = bounded(hello.version()),
+                               .min_protocol = hello.min_protocol(),
+                               .max_protocol = hello.max_protocol(),
+                               .agent_running = hello.agent_running()});
     }
     case pb::FromWorker::kStarted: {
       std::vector<PhaseTime> phases;
@@ -156,9 +161,12 @@ void AttachClient::take(const std::string& bytes) {
         if (phases.size() == kMaxNames) break;
         phases.push_back({bounded(phase.name()), Nanos(static_cast<std::int64_t>(phase.nanos()))});
       }
-      return events_.on_started(Nanos(static_cast<std::int64_t>(message.started().exec_boottime_ns())), std::move(phases));
+      return events_.on_started(
+          Nanos(static_cast<std::int64_t>(message.started().exec_boottime_ns())),
+          std::move(phases));
     }
-    case pb::FromWorker::kRefused: return events_.on_refused(bounded(message.refused().why()));
+    case pb::FromWorker::kRefused:
+      return events_.on_refused(bounded(message.refused().why()));
     case pb::FromWorker::kDenied: {
       std::vector<DeniedSyscall> calls;
       for (const auto& call : message.denied().calls()) {
@@ -167,8 +175,10 @@ void AttachClient::take(const std::string& bytes) {
       }
       return events_.on_denied(calls);
     }
-    case pb::FromWorker::kExited: return;  // the status page says it for certain
-    case pb::FromWorker::MESSAGE_NOT_SET: ++ignored_;
+    case pb::FromWorker::kExited:
+      return;  // the status page says it for certain
+    case pb::FromWorker::MESSAGE_NOT_SET:
+      ++ignored_;
   }
 }
 

@@ -1,8 +1,9 @@
-// Control's side of the attach protocol (proto/flodea/attach/v1) with one worker: sends it what to launch and when to stop, hears how
-// it goes. Owner: the instance that control keeps for that worker; core thread only; no method blocks.
-// A worker may be hostile: what it sends is bounded (a rate of messages, past which its socket is simply left unread), garbage is
-// counted and ignored, answers to an older control's epoch too, and descriptors it sends are closed. What it says here is advice;
-// that it ended is known from flodead, how it ended from the status page.
+// Control's side of the attach protocol (proto/flodea/attach/v1) with one worker: sends it what to
+// launch and when to stop, hears how it goes. Owner: the instance that control keeps for that
+// worker; core thread only; no method blocks. A worker may be hostile: what it sends is bounded (a
+// rate of messages, past which its socket is simply left unread), garbage is counted and ignored,
+// answers to an older control's epoch too, and descriptors it sends are closed. What it says here
+// is advice; that it ended is known from flodead, how it ended from the status page.
 #pragma once
 
 #include <cstdint>
@@ -54,14 +55,17 @@ class AttachClient {
   static constexpr double kMessageBurst = 100;
 
   // `events` must outlive the client.
-  static Result<std::unique_ptr<AttachClient>> create(EventLoop& loop, UniqueFd socket, Epoch epoch, WorkerEvents& events);
+  static Result<std::unique_ptr<AttachClient>> create(EventLoop& loop, UniqueFd socket, Epoch epoch,
+                                                      WorkerEvents& events);
   ~AttachClient();
 
   // The first message of each control; `calls` is the worker's end of its fresh gRPC socketpair.
   void attach(const LaunchOrder& order, UniqueFd calls);
   void stop(Nanos grace, const std::string& reason);
   void set_deadline(Nanos boot);
-  std::uint64_t ignored() const { return ignored_; }  // messages that were garbage or of another epoch
+  std::uint64_t ignored() const {
+    return ignored_;
+  }  // messages that were garbage or of another epoch
 
  private:
   AttachClient(EventLoop& loop, UniqueFd socket, Epoch epoch, WorkerEvents& events);

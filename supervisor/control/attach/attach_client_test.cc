@@ -58,7 +58,11 @@ struct Bench {
 TEST_CASE("the worker gets epoch, plan and its end of the calls") {
   Bench b;
   auto calls = make_socketpair(SOCK_STREAM);
-  LaunchOrder order{.plan = {.executable = "/x", .argv = {"/x", "a"}, .env = {"A=b"}, .cwd = "/app"}, .open_files = 9, .pids = 3, .drop_logs = true};
+  LaunchOrder order{
+      .plan = {.executable = "/x", .argv = {"/x", "a"}, .env = {"A=b"}, .cwd = "/app"},
+      .open_files = 9,
+      .pids = 3,
+      .drop_logs = true};
   b.client->attach(order, std::move(calls->first));
   std::vector<UniqueFd> fds;
   auto message = b.hear(&fds);

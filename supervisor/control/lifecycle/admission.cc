@@ -5,7 +5,8 @@
 namespace flodea::control {
 namespace {
 
-tl::unexpected<Error> refuse(Code code, std::string_view field, std::string message, std::string_view remedy) {
+tl::unexpected<Error> refuse(Code code, std::string_view field, std::string message,
+                             std::string_view remedy) {
   Error error = fail(code, std::move(message)).value();
   return tl::unexpected<Error>(std::move(error).with_field(field).with_remedy(remedy));
 }
@@ -13,47 +14,63 @@ tl::unexpected<Error> refuse(Code code, std::string_view field, std::string mess
 Status admit_memory(const AgentSpec& spec, const HostFacts& host) {
   if (spec.resources.memory_bytes <= host.memory_bytes) return {};
   return refuse(Code::kFailedPrecondition, "spec.resources.memory",
-                format_bytes(spec.resources.memory_bytes) + " of memory is more than this host has (" + format_bytes(host.memory_bytes) + ")",
+                format_bytes(spec.resources.memory_bytes) +
+                    " of memory is more than this host has (" + format_bytes(host.memory_bytes) +
+                    ")",
                 "ask for less, or use a larger host");
 }
 
 Status admit_cpu(const AgentSpec& spec, const HostFacts& host) {
   if (spec.resources.cpu_millis <= host.cpus * 1000) return {};
   return refuse(Code::kFailedPrecondition, "spec.resources.cpu",
-                std::to_string(spec.resources.cpu_millis) + " thousandths of a core are more than this host's " + std::to_string(host.cpus) + " cores",
+                std::to_string(spec.resources.cpu_millis) +
+                    " thousandths of a core are more than this host's " +
+                    std::to_string(host.cpus) + " cores",
                 "ask for at most " + std::to_string(host.cpus));
 }
 
 Status admit_runtime(const AgentSpec& spec, const HostFacts& host) {
   if (host.runtimes.contains(spec.runtime.type)) return {};
-  return refuse(Code::kFailedPrecondition, "spec.runtime.type", "this host has no " + spec.runtime.type + " runtime",
+  return refuse(Code::kFailedPrecondition, "spec.runtime.type",
+                "this host has no " + spec.runtime.type + " runtime",
                 "install it, then restart flodead");
 }
 
-Status admit_disk(const AgentSpec& spec, const HostRoom& room, std::optional<std::uint64_t> volume_bytes) {
+Status admit_disk(const AgentSpec& spec, const HostRoom& room,
+                  std::optional<std::uint64_t> volume_bytes) {
   std::uint64_t wanted = spec.resources.disk_bytes;
   if (volume_bytes && wanted < *volume_bytes) {
-    return refuse(Code::kFailedPrecondition, "spec.resources.disk",
-                  "a volume cannot shrink: it is " + format_bytes(*volume_bytes) + ", the manifest says " + format_bytes(wanted),
-                  "keep " + format_bytes(*volume_bytes) + ", or remove the agent with its data first");
+    return refuse(
+        Code::kFailedPrecondition, "spec.resources.disk",
+        "a volume cannot shrink: it is " + format_bytes(*volume_bytes) + ", the manifest says " +
+            format_bytes(wanted),
+        "keep " + format_bytes(*volume_bytes) + ", or remove the agent with its data first");
   }
   if (volume_bytes && wanted > *volume_bytes) {
     return refuse(Code::kFailedPrecondition, "spec.resources.disk",
-                  "a volume cannot grow yet: it is " + format_bytes(*volume_bytes) + ", the manifest says " + format_bytes(wanted),
-                  "keep " + format_bytes(*volume_bytes) + ", or apply it under another name with the larger disk");
+                  "a volume cannot grow yet: it is " + format_bytes(*volume_bytes) +
+                      ", the manifest says " + format_bytes(wanted),
+                  "keep " + format_bytes(*volume_bytes) +
+                      ", or apply it under another name with the larger disk");
   }
-  std::uint64_t free = room.disk_free > room.disk_promised ? room.disk_free - room.disk_promised : 0;
+  std::uint64_t free =
+      room.disk_free > room.disk_promised ? room.disk_free - room.disk_promised : 0;
   if (volume_bytes || image_bytes(wanted) <= free) return {};
   return refuse(Code::kResourceExhausted, "spec.resources.disk",
-                "a volume of " + format_bytes(wanted) + " takes " + format_bytes(image_bytes(wanted)) + " here, " + format_bytes(free) + " are free",
+                "a volume of " + format_bytes(wanted) + " takes " +
+                    format_bytes(image_bytes(wanted)) + " here, " + format_bytes(free) +
+                    " are free",
                 "ask for less, or make room in the state directory");
 }
 
 }  // namespace
 
-std::uint64_t image_bytes(std::uint64_t disk_bytes) { return disk_bytes + disk_bytes / 16 + 8 * kMiB; }
+std::uint64_t image_bytes(std::uint64_t disk_bytes) {
+  return disk_bytes + disk_bytes / 16 + 8 * kMiB;
+}
 
-Status admit(const AgentSpec& spec, const HostFacts& host, const HostRoom& room, std::optional<std::uint64_t> volume_bytes) {
+Status admit(const AgentSpec& spec, const HostFacts& host, const HostRoom& room,
+             std::optional<std::uint64_t> volume_bytes) {
   TRY(admit_runtime(spec, host));
   TRY(admit_memory(spec, host));
   TRY(admit_cpu(spec, host));

@@ -1,4 +1,5 @@
-// May this host take this manifest at all? Pure. What could never fit is refused when it is applied, naming the field and both figures.
+// May this host take this manifest at all? Pure. What could never fit is refused when it is
+// applied, naming the field and both figures.
 #pragma once
 
 #include <cstdint>
@@ -14,10 +15,13 @@ struct HostRoom {
   std::uint64_t disk_promised = 0;  // of volumes that are applied but not made yet
 };
 
-// kFailedPrecondition or kResourceExhausted. `volume_bytes`: the size of the agent's volume if there is (or will be) one already.
-Status admit(const AgentSpec& spec, const HostFacts& host, const HostRoom& room, std::optional<std::uint64_t> volume_bytes);
+// kFailedPrecondition or kResourceExhausted. `volume_bytes`: the size of the agent's volume if
+// there is (or will be) one already.
+Status admit(const AgentSpec& spec, const HostFacts& host, const HostRoom& room,
+             std::optional<std::uint64_t> volume_bytes);
 
-// What an encrypted image of this usable size may take on the host: file system metadata, journal, the vault's header.
+// What an encrypted image of this usable size may take on the host: file system metadata, journal,
+// the vault's header.
 std::uint64_t image_bytes(std::uint64_t disk_bytes);
 
 }  // namespace flodea::control

@@ -1,4 +1,5 @@
-// Names of agents by id, for threads other than the core: metrics and events of calls are labelled with them. Thread-safe.
+// Names of agents by id, for threads other than the core: metrics and events of calls are labelled
+// with them. Thread-safe.
 #pragma once
 
 #include <mutex>

@@ -13,37 +13,57 @@ std::string signal_name(std::uint32_t number) {
 }
 
 std::string killed_for_memory(const InstanceExit& exit) {
-  return std::to_string(exit.oom_kills) + (exit.oom_kills == 1 ? " process was" : " processes were") + " killed for memory";
+  return std::to_string(exit.oom_kills) +
+         (exit.oom_kills == 1 ? " process was" : " processes were") + " killed for memory";
 }
 
 Ending exited(const InstanceExit& exit, std::uint32_t code) {
-  Ending ending{.blame = code == 0 ? Blame::kSuccess : Blame::kFailure, .reason = Reason::kExitCode,
-                .message = "exit code " + std::to_string(code), .exit_code = static_cast<int>(code)};
+  Ending ending{.blame = code == 0 ? Blame::kSuccess : Blame::kFailure,
+                .reason = Reason::kExitCode,
+                .message = "exit code " + std::to_string(code),
+                .exit_code = static_cast<int>(code)};
   if (exit.oom_kills > 0) ending.message += "; " + killed_for_memory(exit);
   return ending;
 }
 
 Ending not_executed(std::uint32_t error, const std::string& executable) {
   bool may_pass = error == EAGAIN || error == ENOMEM || error == ETXTBSY;
-  return {.blame = may_pass ? Blame::kFailure : Blame::kHopeless, .reason = Reason::kHost,
-          .message = "cannot execute " + executable + ": " + std::strerror(static_cast<int>(error)), .exit_code = {}};
+  return {.blame = may_pass ? Blame::kFailure : Blame::kHopeless,
+          .reason = Reason::kHost,
+          .message = "cannot execute " + executable + ": " + std::strerror(static_cast<int>(error)),
+          .exit_code = {}};
 }
 
 // The worker left no record: it did not see its agent end.
 Ending unrecorded(const InstanceExit& exit) {
-  if (!exit.status_known) return {.blame = Blame::kFailure, .reason = Reason::kLost, .message = "how it ended is not known", .exit_code = {}};
-  std::string how = exit.signaled ? "was killed by " + signal_name(static_cast<std::uint32_t>(exit.value))
-                                  : "ended with exit code " + std::to_string(exit.value);
-  return {.blame = Blame::kFailure, .reason = Reason::kWorker, .message = "its worker " + how, .exit_code = {}};
+  if (!exit.status_known)
+    return {.blame = Blame::kFailure,
+            .reason = Reason::kLost,
+            .message = "how it ended is not known",
+            .exit_code = {}};
+  std::string how = exit.signaled
+                        ? "was killed by " + signal_name(static_cast<std::uint32_t>(exit.value))
+                        : "ended with exit code " + std::to_string(exit.value);
+  return {.blame = Blame::kFailure,
+          .reason = Reason::kWorker,
+          .message = "its worker " + how,
+          .exit_code = {}};
 }
 
-Ending recorded(const InstanceExit& exit, const StatusSnapshot& page, const std::string& executable) {
+Ending recorded(const InstanceExit& exit, const StatusSnapshot& page,
+                const std::string& executable) {
   switch (page.exit_kind) {
-    case ExitKind::kExited: return exited(exit, page.exit_value);
+    case ExitKind::kExited:
+      return exited(exit, page.exit_value);
     case ExitKind::kSignaled:
-      return {.blame = Blame::kFailure, .reason = Reason::kSignal, .message = "killed by " + signal_name(page.exit_value), .exit_code = {}};
-    case ExitKind::kExecFailed: return not_executed(page.exit_value, executable);
-    case ExitKind::kNone: break;
+      return {.blame = Blame::kFailure,
+              .reason = Reason::kSignal,
+              .message = "killed by " + signal_name(page.exit_value),
+              .exit_code = {}};
+    case ExitKind::kExecFailed:
+      return not_executed(page.exit_value, executable);
+    case ExitKind::kNone:
+      break;
   }
   return unrecorded(exit);
 }
@@ -55,25 +75,51 @@ bool was_killed(const std::optional<StatusSnapshot>& page) {
 
 }  // namespace
 
-Ending ending_of(const InstanceExit& exit, const std::optional<StatusSnapshot>& page, const std::string& executable) {
+Ending ending_of(const InstanceExit& exit, const std::optional<StatusSnapshot>& page,
+                 const std::string& executable) {
   if (exit.killed_by == "vault lost") {
-    return {.blame = Blame::kBlameless, .reason = Reason::kHost, .message = "its encrypted volume could not be served on", .exit_code = {}};
+    return {.blame = Blame::kBlameless,
+            .reason = Reason::kHost,
+            .message = "its encrypted volume could not be served on",
+            .exit_code = {}};
   }
-  if (exit.killed_by == "deadline") return {.blame = Blame::kFailure, .reason = Reason::kPolicy, .message = "its deadline has passed", .exit_code = {}};
+  if (exit.killed_by == "deadline")
+    return {.blame = Blame::kFailure,
+            .reason = Reason::kPolicy,
+            .message = "its deadline has passed",
+            .exit_code = {}};
   if (exit.oom_kills > 0 && was_killed(page)) {
-    return {.blame = Blame::kFailure, .reason = Reason::kOom, .message = "out of memory: " + killed_for_memory(exit), .exit_code = {}};
+    return {.blame = Blame::kFailure,
+            .reason = Reason::kOom,
+            .message = "out of memory: " + killed_for_memory(exit),
+            .exit_code = {}};
   }
   return page ? recorded(exit, *page, executable) : unrecorded(exit);
 }
 
 Ending ending_of_failed_start(const Error& error) {
   switch (error.code) {
-    case Code::kInvalidArgument: case Code::kNotFound: case Code::kPermissionDenied: case Code::kFailedPrecondition:
-    case Code::kUnimplemented: case Code::kDataLoss:
-      return {.blame = Blame::kHopeless, .reason = Reason::kHost, .message = error.describe(), .exit_code = {}};
-    case Code::kUnavailable: case Code::kResourceExhausted:  // a service on its way back, or room that others have to make
-      return {.blame = Blame::kBlameless, .reason = Reason::kHost, .message = error.describe(), .exit_code = {}};
-    default: return {.blame = Blame::kFailure, .reason = Reason::kHost, .message = error.describe(), .exit_code = {}};
+    case Code::kInvalidArgument:
+    case Code::kNotFound:
+    case Code::kPermissionDenied:
+    case Code::kFailedPrecondition:
+    case Code::kUnimplemented:
+    case Code::kDataLoss:
+      return {.blame = Blame::kHopeless,
+              .reason = Reason::kHost,
+              .message = error.describe(),
+              .exit_code = {}};
+    case Code::kUnavailable:
+    case Code::kResourceExhausted:  // a service on its way back, or room that others have to make
+      return {.blame = Blame::kBlameless,
+              .reason = Reason::kHost,
+              .message = error.describe(),
+              .exit_code = {}};
+    default:
+      return {.blame = Blame::kFailure,
+              .reason = Reason::kHost,
+              .message = error.describe(),
+              .exit_code = {}};
   }
 }
 

@@ -1,8 +1,9 @@
 #include "supervisor/control/lifecycle/ending.h"
 
-#include <catch2/catch_test_macros.hpp>
 #include <cerrno>
 #include <csignal>
+
+#include <catch2/catch_test_macros.hpp>
 
 using namespace flodea;
 using namespace flodea::control;
@@ -49,7 +50,8 @@ TEST_CASE("memory is the reason only when it was what killed") {
   CHECK(survived.message == "exit code 1; 2 processes were killed for memory");
 }
 
-TEST_CASE("a worker that dies without a record is the reason worker, one that nobody saw end is lost") {
+TEST_CASE(
+    "a worker that dies without a record is the reason worker, one that nobody saw end is lost") {
   InstanceExit killed = kClean;
   killed.signaled = true;
   killed.value = SIGKILL;
@@ -68,6 +70,9 @@ TEST_CASE("what flodead killed it for counts more than how it died") {
 }
 
 TEST_CASE("a start that cannot get better by itself is not tried again") {
-  CHECK(ending_of_failed_start({.code = Code::kDataLoss, .message = "wrong node key"}).blame == Blame::kHopeless);
-  CHECK(ending_of_failed_start({.code = Code::kUnavailable, .message = "the vault is away"}).blame == Blame::kBlameless);
+  CHECK(ending_of_failed_start({.code = Code::kDataLoss, .message = "wrong node key"}).blame ==
+        Blame::kHopeless);
+  CHECK(
+      ending_of_failed_start({.code = Code::kUnavailable, .message = "the vault is away"}).blame ==
+      Blame::kBlameless);
 }

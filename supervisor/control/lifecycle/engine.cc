@@ -7,7 +7,8 @@
 namespace flodea::control {
 namespace {
 
-// A step follows another only when the one before changed something, and the machine has few states.
+// A step follows another only when the one before changed something, and the machine has few
+// states.
 constexpr int kMaxTurns = 32;
 
 // What of a record is on disk: not what only matters while this control lives.
@@ -17,7 +18,9 @@ Record stored_part(Record record) {
   return record;
 }
 
-bool is_final(AgentState state) { return state == AgentState::kStopped || state == AgentState::kFailed; }
+bool is_final(AgentState state) {
+  return state == AgentState::kStopped || state == AgentState::kFailed;
+}
 
 }  // namespace
 
@@ -28,8 +31,12 @@ Engine::~Engine() = default;
 
 Desired Engine::desired_of(const Agent& agent) const {
   const AgentSpec& spec = agent.stored.manifest.spec;
-  return {.running = agent.stored.desired_running, .host_open = !closing_, .incarnation = agent.stored.incarnation,
-          .restart = spec.restart, .stop_timeout = spec.stop_timeout, .readiness = spec.readiness};
+  return {.running = agent.stored.desired_running,
+          .host_open = !closing_,
+          .incarnation = agent.stored.incarnation,
+          .restart = spec.restart,
+          .stop_timeout = spec.stop_timeout,
+          .readiness = spec.readiness};
 }
 
 void Engine::settle(Agent& agent) {
@@ -41,13 +48,16 @@ void Engine::settle(Agent& agent) {
   bool moved = true;
   for (int i = 0; moved && i < kMaxTurns; ++i) turn(agent, moved);
   agent.settling = false;
-  if (moved) spdlog::error("agent={} state={} error=\"its state machine does not come to rest\"", agent.stored.manifest.name, state_name(agent.stored.record.state));
+  if (moved)
+    spdlog::error("agent={} state={} error=\"its state machine does not come to rest\"",
+                  agent.stored.manifest.name, state_name(agent.stored.record.state));
   after_settling(agent);
 }
 
 void Engine::turn(Agent& agent, bool& moved) {
   agent.settle_again = false;
-  Step next = step(desired_of(agent), agent.seen, agent.stored.record, parts_.clock.monotonic(), parts_.random());
+  Step next = step(desired_of(agent), agent.seen, agent.stored.record, parts_.clock.monotonic(),
+                   parts_.random());
   AgentState from = agent.stored.record.state;
   bool changed = next.record != agent.stored.record;
   if (changed) keep(agent, next.record);
@@ -62,12 +72,14 @@ void Engine::keep(Agent& agent, const Record& next) {
   Nanos wall = parts_.clock.wall();
   bool to_disk = stored_part(next) != stored_part(agent.stored.record);
   if (next.state != agent.stored.record.state) agent.stored.state_since = wall;
-  agent.stored.next_start = next.state == AgentState::kBackoff ? wall + (next.due - parts_.clock.monotonic()) : Nanos{};
+  agent.stored.next_start =
+      next.state == AgentState::kBackoff ? wall + (next.due - parts_.clock.monotonic()) : Nanos{};
   agent.stored.record = next;
   agent.stored.boot_id = host_.boot_id;
   if (!to_disk) return;
   if (Status saved = parts_.db.save_state(agent.stored); !saved) {
-    spdlog::error("agent={} error=\"its state cannot be stored: {}\"", agent.stored.manifest.name, saved.error().describe());
+    spdlog::error("agent={} error=\"its state cannot be stored: {}\"", agent.stored.manifest.name,
+                  saved.error().describe());
   }
 }
 
@@ -79,12 +91,19 @@ void Engine::perform(Agent& agent, const Action& action) {
       agent.seen = {.presence = Presence::kRequested};
       agent.held = generation;
       agent.phases.clear();
-      Nanos received = agent.asked != Nanos{} ? std::exchange(agent.asked, Nanos{}) : parts_.clock.boot();
-      return effects_->start({.id = id, .generation = generation, .manifest = agent.stored.manifest, .volume_made = agent.stored.volume_made,
-                              .restarts = agent.stored.record.restarts, .received = received});
+      Nanos received =
+          agent.asked != Nanos{} ? std::exchange(agent.asked, Nanos{}) : parts_.clock.boot();
+      return effects_->start({.id = id,
+                              .generation = generation,
+                              .manifest = agent.stored.manifest,
+                              .volume_made = agent.stored.volume_made,
+                              .restarts = agent.stored.record.restarts,
+                              .received = received});
     }
-    case Action::Kind::kStop: return effects_->stop(id, agent.held, action.grace, action.reason);
-    case Action::Kind::kKill: return effects_->kill(id, agent.held, action.reason);
+    case Action::Kind::kStop:
+      return effects_->stop(id, agent.held, action.grace, action.reason);
+    case Action::Kind::kKill:
+      return effects_->kill(id, agent.held, action.reason);
     case Action::Kind::kRelease:
       agent.seen.presence = Presence::kReleasing;
       return effects_->release(id, agent.held);
@@ -93,13 +112,22 @@ void Engine::perform(Agent& agent, const Action& action) {
 
 void Engine::announce(const Agent& agent, AgentState from) {
   const Record& record = agent.stored.record;
-  spdlog::info("agent={} generation={} from={} to={} reason=\"{}\" message=\"{}\"", agent.stored.manifest.name, record.generation.value,
-               state_name(from), state_name(record.state), reason_name(record.reason), record.message);
-  Event event{.kind = "agent.state", .agent = agent.stored.manifest.name, .from = state_name(from), .to = state_name(record.state),
-              .reason = reason_name(record.reason), .message = record.message, .generation = record.generation.value};
-  if (Status recorded = parts_.events.record(std::move(event)); !recorded) spdlog::error("error=\"an event is lost: {}\"", recorded.error().describe());
-  if (record.state == AgentState::kRunning) metrics_->started(agent.stored.manifest.name, agent.phases);
-  if (from == AgentState::kBackoff && record.state == AgentState::kPreparing) metrics_->restarted(agent.stored.manifest.name);
+  spdlog::info("agent={} generation={} from={} to={} reason=\"{}\" message=\"{}\"",
+               agent.stored.manifest.name, record.generation.value, state_name(from),
+               state_name(record.state), reason_name(record.reason), record.message);
+  Event event{.kind = "agent.state",
+              .agent = agent.stored.manifest.name,
+              .from = state_name(from),
+              .to = state_name(record.state),
+              .reason = reason_name(record.reason),
+              .message = record.message,
+              .generation = record.generation.value};
+  if (Status recorded = parts_.events.record(std::move(event)); !recorded)
+    spdlog::error("error=\"an event is lost: {}\"", recorded.error().describe());
+  if (record.state == AgentState::kRunning)
+    metrics_->started(agent.stored.manifest.name, agent.phases);
+  if (from == AgentState::kBackoff && record.state == AgentState::kPreparing)
+    metrics_->restarted(agent.stored.manifest.name);
 }
 
 void Engine::after_settling(Agent& agent) {
@@ -113,10 +141,13 @@ void Engine::finish_waits(Agent& agent) {
   auto over = [&](const Wait& wait) {
     if (!wait.up) return is_final(record.state) || agent.stored.desired_running;
     if (!agent.stored.desired_running) return is_idle(record.state);
-    return record.incarnation >= wait.incarnation && (record.state == AgentState::kRunning || is_final(record.state));
+    return record.incarnation >= wait.incarnation &&
+           (record.state == AgentState::kRunning || is_final(record.state));
   };
   std::vector<Wait> finished;
-  std::erase_if(agent.waits, [&](Wait& wait) { return over(wait) && (finished.push_back(std::move(wait)), true); });
+  std::erase_if(agent.waits, [&](Wait& wait) {
+    return over(wait) && (finished.push_back(std::move(wait)), true);
+  });
   for (Wait& wait : finished) wait.done(view_of(agent, false));
 }
 
@@ -124,12 +155,14 @@ void Engine::finish_waits(Agent& agent) {
 
 void Engine::destroy_if_due(Agent& agent) {
   bool gone = is_final(agent.stored.record.state) && agent.seen.presence == Presence::kAbsent;
-  if (agent.stored.removal == Removal::kNone || !gone || std::exchange(agent.destroying, true)) return;
+  if (agent.stored.removal == Removal::kNone || !gone || std::exchange(agent.destroying, true))
+    return;
   effects_->wake_at(agent.stored.id, std::nullopt);
-  effects_->destroy(agent.stored.id, agent.stored.removal == Removal::kKeepData,
-                    [this, id = agent.stored.id](Result<RemovalReceipt> receipt) {
-                      parts_.post([this, id, receipt = std::move(receipt)] { destroyed(id, receipt); });
-                    });
+  effects_->destroy(
+      agent.stored.id, agent.stored.removal == Removal::kKeepData,
+      [this, id = agent.stored.id](Result<RemovalReceipt> receipt) {
+        parts_.post([this, id, receipt = std::move(receipt)] { destroyed(id, receipt); });
+      });
 }
 
 void Engine::destroyed(const AgentId& id, Result<RemovalReceipt> receipt) {
@@ -141,13 +174,20 @@ void Engine::destroyed(const AgentId& id, Result<RemovalReceipt> receipt) {
   if (receipt) {
     std::optional<KeptVolume> kept;
     if (agent->stored.removal == Removal::kKeepData && agent->stored.volume_made) {
-      kept = {.id = id, .disk_bytes = agent->stored.manifest.spec.resources.disk_bytes, .generation = agent->stored.record.generation};
+      kept = {.id = id,
+              .disk_bytes = agent->stored.manifest.spec.resources.disk_bytes,
+              .generation = agent->stored.record.generation};
     }
-    if (Status removed = parts_.db.remove(agent->stored, kept); !removed) receipt = tl::unexpected(std::move(removed).error());
+    if (Status removed = parts_.db.remove(agent->stored, kept); !removed)
+      receipt = tl::unexpected(std::move(removed).error());
   }
   if (receipt) {
-    (void)parts_.events.record({.kind = "agent.removed", .agent = name, .reason = reason_name(Reason::kOperator),
-                                .message = receipt->key_digest.empty() ? "its volume is kept" : "key destroyed: sha256 " + receipt->key_digest,
+    (void)parts_.events.record({.kind = "agent.removed",
+                                .agent = name,
+                                .reason = reason_name(Reason::kOperator),
+                                .message = receipt->key_digest.empty()
+                                               ? "its volume is kept"
+                                               : "key destroyed: sha256 " + receipt->key_digest,
                                 .generation = agent->stored.record.generation.value});
     metrics_->forget(name);
     names_.erase(name);
@@ -161,6 +201,8 @@ void Engine::destroyed(const AgentId& id, Result<RemovalReceipt> receipt) {
 
 void Engine::close() {
   if (std::exchange(closing_, true)) return;
+  if (!open_for_requests_)
+    return;  // the recovery goes on from here: before it nothing is known of instances
   for (auto& [id, agent] : agents_) settle(*agent);
   check_closed();
 }
@@ -196,14 +238,18 @@ Engine::Agent* Engine::find(const std::string& name) {
 // The agent, if it is this instance that it waits to hear of.
 Engine::Agent* Engine::listening(const AgentId& id, Generation generation) {
   Agent* agent = find(id);
-  return agent != nullptr && agent->held == generation && agent->seen.presence != Presence::kAbsent ? agent : nullptr;
+  return agent != nullptr && agent->held == generation && agent->seen.presence != Presence::kAbsent
+             ? agent
+             : nullptr;
 }
 
 void Engine::on_volume_made(const AgentId& id) {
   Agent* agent = find(id);
   if (agent == nullptr || agent->stored.volume_made) return;
   agent->stored.volume_made = true;
-  if (Status saved = parts_.db.save_state(agent->stored); !saved) spdlog::error("agent={} error=\"its state cannot be stored: {}\"", id.text(), saved.error().describe());
+  if (Status saved = parts_.db.save_state(agent->stored); !saved)
+    spdlog::error("agent={} error=\"its state cannot be stored: {}\"", id.text(),
+                  saved.error().describe());
 }
 
 void Engine::on_present(const AgentId& id, Generation generation, const Presented& found) {
@@ -216,9 +262,11 @@ void Engine::on_present(const AgentId& id, Generation generation, const Presente
   settle(*agent);
 }
 
-void Engine::on_executed(const AgentId& id, Generation generation, Nanos monotonic, std::vector<PhaseTime> phases) {
+void Engine::on_executed(const AgentId& id, Generation generation, Nanos monotonic,
+                         std::vector<PhaseTime> phases) {
   Agent* agent = listening(id, generation);
-  if (agent == nullptr || agent->seen.presence != Presence::kPresent || agent->seen.executed) return;
+  if (agent == nullptr || agent->seen.presence != Presence::kPresent || agent->seen.executed)
+    return;
   agent->seen.executed = monotonic;
   agent->phases = std::move(phases);
   settle(*agent);
@@ -226,13 +274,17 @@ void Engine::on_executed(const AgentId& id, Generation generation, Nanos monoton
 
 void Engine::on_ready(const AgentId& id, Generation generation) {
   Agent* agent = listening(id, generation);
-  if (agent == nullptr || agent->seen.presence != Presence::kPresent || std::exchange(agent->seen.ready, true)) return;
+  if (agent == nullptr || agent->seen.presence != Presence::kPresent ||
+      std::exchange(agent->seen.ready, true))
+    return;
   settle(*agent);
 }
 
 void Engine::on_ended(const AgentId& id, Generation generation, const Ending& ending) {
   Agent* agent = listening(id, generation);
-  if (agent == nullptr || (agent->seen.presence != Presence::kRequested && agent->seen.presence != Presence::kPresent)) return;
+  if (agent == nullptr ||
+      (agent->seen.presence != Presence::kRequested && agent->seen.presence != Presence::kPresent))
+    return;
   agent->seen.presence = Presence::kEnded;
   agent->seen.ending = ending;
   settle(*agent);
@@ -248,9 +300,13 @@ void Engine::on_released(const AgentId& id, Generation generation) {
 
 void Engine::on_release_failed(const AgentId& id, Generation generation, const Error& why) {
   std::string name = name_of(id);
-  spdlog::error("agent={} generation={} error=\"not released yet: {}\"", name, generation.value, why.describe());
-  (void)parts_.events.record({.kind = "agent.limit", .agent = name, .reason = reason_name(Reason::kHost),
-                              .message = "not released yet: " + why.describe(), .generation = generation.value});
+  spdlog::error("agent={} generation={} error=\"not released yet: {}\"", name, generation.value,
+                why.describe());
+  (void)parts_.events.record({.kind = "agent.limit",
+                              .agent = name,
+                              .reason = reason_name(Reason::kHost),
+                              .message = "not released yet: " + why.describe(),
+                              .generation = generation.value});
 }
 
 void Engine::on_wake(const AgentId& id) {
@@ -258,16 +314,22 @@ void Engine::on_wake(const AgentId& id) {
 }
 
 void Engine::on_denied(const AgentId& id, Generation generation, const std::string& calls) {
-  (void)parts_.events.record({.kind = "agent.denied", .agent = name_of(id), .reason = reason_name(Reason::kPolicy), .message = calls,
+  (void)parts_.events.record({.kind = "agent.denied",
+                              .agent = name_of(id),
+                              .reason = reason_name(Reason::kPolicy),
+                              .message = calls,
                               .generation = generation.value});
 }
 
+// May come before `recover`: flodead tells of this control's own start.
 void Engine::on_service(const ServiceChange& change) {
   ServiceStatus& status = services_[change.service];
-  if (change.restarts > status.restarts) metrics_->service_restarted(change.service);
+  if (change.restarts > status.restarts && metrics_ != nullptr)
+    metrics_->service_restarted(change.service);
   status = {.name = change.service, .up = change.up, .restarts = change.restarts};
-  (void)parts_.events.record({.kind = "service", .message = change.service + (change.up ? " is up" : " is down") +
-                                                            (change.why.empty() ? "" : ": " + change.why)});
+  (void)parts_.events.record({.kind = "service",
+                              .message = change.service + (change.up ? " is up" : " is down") +
+                                         (change.why.empty() ? "" : ": " + change.why)});
 }
 
 void Engine::on_shutdown_requested() {
@@ -279,8 +341,11 @@ void Engine::agent_limit(const AgentId& agent, const std::string& message) {
   parts_.post([this, agent, message] {
     Agent* found = find(agent);
     if (found == nullptr) return;
-    (void)parts_.events.record({.kind = "agent.limit", .agent = found->stored.manifest.name, .reason = reason_name(Reason::kQuota),
-                                .message = message, .generation = found->stored.record.generation.value});
+    (void)parts_.events.record({.kind = "agent.limit",
+                                .agent = found->stored.manifest.name,
+                                .reason = reason_name(Reason::kQuota),
+                                .message = message,
+                                .generation = found->stored.record.generation.value});
   });
 }
 

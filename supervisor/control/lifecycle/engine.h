@@ -1,8 +1,9 @@
-// The lifecycle engine: keeps each agent as its operators want it. It stores desired states and every change (state.db) before it acts
-// or answers, asks the state machine (machine.h) what follows from what was seen, and has it done (effects.h).
-// Threads: the methods of Lifecycle, `agent_ready`, `agent_limit` and `name_of` may be called on any thread (they post to the core one);
-// all else belongs to the core thread. Callbacks run there too.
-// Agents survive this object: the next one finds them by state.db and flodead's inventory (`recover`).
+// The lifecycle engine: keeps each agent as its operators want it. It stores desired states and
+// every change (state.db) before it acts or answers, asks the state machine (machine.h) what
+// follows from what was seen, and has it done (effects.h). Threads: the methods of Lifecycle,
+// `agent_ready`, `agent_limit` and `name_of` may be called on any thread (they post to the core
+// one); all else belongs to the core thread. Callbacks run there too. Agents survive this object:
+// the next one finds them by state.db and flodead's inventory (`recover`).
 #pragma once
 
 #include <functional>
@@ -27,10 +28,10 @@ struct EngineParts {
   StateDb db;
   const Clock& clock;
   EventLog& events;
-  std::function<void(std::function<void()>)> post;      // to the core thread, from any
-  std::function<Status(const AgentSpec&)> check_spec;   // runtime and bundle (runtimes/runtime.h)
-  std::function<double()> random;                       // uniform in [0, 1)
-  std::function<void()> closed;                         // after `close`: no instance is left
+  std::function<void(std::function<void()>)> post;     // to the core thread, from any
+  std::function<Status(const AgentSpec&)> check_spec;  // runtime and bundle (runtimes/runtime.h)
+  std::function<double()> random;                      // uniform in [0, 1)
+  std::function<void()> closed;                        // after `close`: no instance is left
 };
 
 class Engine final : public Lifecycle, public EffectEvents {
@@ -38,9 +39,11 @@ class Engine final : public Lifecycle, public EffectEvents {
   explicit Engine(EngineParts parts);
   ~Engine() override;
 
-  // First of all: loads state.db and the inventory, adopts what runs, releases what ended, starts what should run. `done` hears whether
-  // the state could be read; operators' requests wait until then. `effects` and `metrics` outlive the engine's last turn.
-  void recover(Effects& effects, Metrics& metrics, HostFacts host, std::function<void(Status)> done);
+  // First of all: loads state.db and the inventory, adopts what runs, releases what ended, starts
+  // what should run. `done` hears whether the state could be read; operators' requests wait until
+  // then. `effects` and `metrics` outlive the engine's last turn.
+  void recover(Effects& effects, Metrics& metrics, HostFacts host,
+               std::function<void(Status)> done);
   // Stops every agent gracefully; their desired states stay. `closed` is called once none is left.
   void close();
   // Ends the waits that are left, with kUnavailable.
@@ -57,14 +60,18 @@ class Engine final : public Lifecycle, public EffectEvents {
   void node(Callback<NodeStatus> done) override;
 
   void agent_ready(const AgentId& agent, Generation generation);  // Self/Ready
-  void agent_limit(const AgentId& agent, const std::string& message);  // it ran into a limit: an event
-  std::string name_of(const AgentId& agent) const { return directory_.of(agent); }  // empty: unknown
-  std::set<BundleDigest> bundles_in_use() const;                  // core thread; nothing before `recover` is done
+  void agent_limit(const AgentId& agent,
+                   const std::string& message);  // it ran into a limit: an event
+  std::string name_of(const AgentId& agent) const {
+    return directory_.of(agent);
+  }  // empty: unknown
+  std::set<BundleDigest> bundles_in_use() const;  // core thread; nothing before `recover` is done
 
   // EffectEvents
   void on_volume_made(const AgentId& agent) override;
   void on_present(const AgentId& agent, Generation generation, const Presented& found) override;
-  void on_executed(const AgentId& agent, Generation generation, Nanos monotonic, std::vector<PhaseTime> phases) override;
+  void on_executed(const AgentId& agent, Generation generation, Nanos monotonic,
+                   std::vector<PhaseTime> phases) override;
   void on_ready(const AgentId& agent, Generation generation) override;
   void on_ended(const AgentId& agent, Generation generation, const Ending& ending) override;
   void on_released(const AgentId& agent, Generation generation) override;
@@ -97,7 +104,8 @@ class Engine final : public Lifecycle, public EffectEvents {
   Agent* listening(const AgentId& id, Generation generation);
 
   // engine_recovery.cc
-  void take_inventory(Result<std::vector<ListedInstance>> instances, const std::function<void(Status)>& done);
+  void take_inventory(Result<std::vector<ListedInstance>> instances,
+                      const std::function<void(Status)>& done);
   void take_instance(const ListedInstance& instance);
   void begin(const StoredAgent& stored);
   void open_for_requests();
@@ -111,7 +119,8 @@ class Engine final : public Lifecycle, public EffectEvents {
   Status change_desired(Agent& agent, const Change& change);
   Status check_host(const AgentSpec& spec, std::optional<std::uint64_t> volume_bytes);
   Result<Agent*> agent_for(const std::string& name);
-  void verb(const std::string& name, bool wait, bool up, const Change& change, const Callback<AgentView>& done);
+  void verb(const std::string& name, bool wait, bool up, const Change& change,
+            const Callback<AgentView>& done);
   void wait_for(Agent& agent, bool up, Callback<AgentView> done);
   void remove_now(const std::string& name, bool keep_data, const Callback<RemovalReceipt>& done);
   NodeStatus node_status();

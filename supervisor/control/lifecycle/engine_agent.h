@@ -1,4 +1,5 @@
-// One agent as the engine keeps it in memory: what is stored, what was seen, and who waits. Core thread only.
+// One agent as the engine keeps it in memory: what is stored, what was seen, and who waits. Core
+// thread only.
 #pragma once
 
 #include "supervisor/control/lifecycle/engine.h"
@@ -14,11 +15,11 @@ struct Engine::Wait {
 struct Engine::Agent {
   StoredAgent stored;
   Observed seen;
-  Generation held;               // the instance `seen` speaks of
-  bool settling = false;         // an event from within an effect is seen by the turn that called it
+  Generation held;        // the instance `seen` speaks of
+  bool settling = false;  // an event from within an effect is seen by the turn that called it
   bool settle_again = false;
   bool destroying = false;
-  Nanos asked{};                 // CLOCK_BOOTTIME of the request that the next start answers
+  Nanos asked{};  // CLOCK_BOOTTIME of the request that the next start answers
   std::uint32_t uid_base = 0;
   std::vector<PhaseTime> phases;
   std::vector<Wait> waits;

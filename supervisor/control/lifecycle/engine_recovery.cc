@@ -7,17 +7,24 @@
 
 namespace flodea::control {
 
-void Engine::recover(Effects& effects, Metrics& metrics, HostFacts host, std::function<void(Status)> done) {
+void Engine::recover(Effects& effects, Metrics& metrics, HostFacts host,
+                     std::function<void(Status)> done) {
   effects_ = &effects;
   metrics_ = &metrics;
+  for (const auto& [name, status] : services_) {
+    if (status.restarts > 0) metrics_->service_restarted(name);
+  }
   host_ = std::move(host);
   auto agents = parts_.db.load();
   if (!agents) return done(tl::unexpected(std::move(agents).error()));
   for (const StoredAgent& stored : *agents) begin(stored);
-  effects_->inventory([this, done = std::move(done)](auto instances) { take_inventory(std::move(instances), done); });
+  effects_->inventory([this, done = std::move(done)](auto instances) {
+    take_inventory(std::move(instances), done);
+  });
 }
 
-// Times of the record are of another process, perhaps of another boot: they begin anew, within their bounds.
+// Times of the record are of another process, perhaps of another boot: they begin anew, within
+// their bounds.
 void Engine::begin(const StoredAgent& stored) {
   auto agent = std::make_unique<Agent>();
   agent->stored = stored;
@@ -34,11 +41,14 @@ void Engine::begin(const StoredAgent& stored) {
   agents_[stored.id] = std::move(agent);
 }
 
-void Engine::take_inventory(Result<std::vector<ListedInstance>> instances, const std::function<void(Status)>& done) {
-  if (!instances) return done(tl::unexpected(std::move(instances).error().with_context("inventory")));
+void Engine::take_inventory(Result<std::vector<ListedInstance>> instances,
+                            const std::function<void(Status)>& done) {
+  if (!instances)
+    return done(tl::unexpected(std::move(instances).error().with_context("inventory")));
   for (const ListedInstance& instance : *instances) take_instance(instance);
   open_for_requests();
   for (auto& [id, agent] : agents_) settle(*agent);
+  if (closing_) check_closed();
   done({});
 }
 
@@ -50,10 +60,17 @@ void Engine::take_instance(const ListedInstance& instance) {
     agent->seen = {.presence = Presence::kRequested};  // until it is adopted
     agent->held = instance.generation;
     agent->stored.record.stop_told = false;
-    return effects_->adopt({.id = instance.agent, .generation = instance.generation, .manifest = agent->stored.manifest, .volume_made = true,
-                            .restarts = agent->stored.record.restarts, .received = {}}, instance);
+    return effects_->adopt({.id = instance.agent,
+                            .generation = instance.generation,
+                            .manifest = agent->stored.manifest,
+                            .volume_made = true,
+                            .restarts = agent->stored.record.restarts,
+                            .received = {}},
+                           instance);
   }
-  if (!ours) spdlog::warn("agent={} generation={} removed=\"not known to state.db\"", instance.agent.text(), instance.generation.value);
+  if (!ours)
+    spdlog::warn("agent={} generation={} removed=\"not known to state.db\"", instance.agent.text(),
+                 instance.generation.value);
   if (agent != nullptr) {
     agent->seen = {.presence = Presence::kReleasing};
     agent->held = instance.generation;

@@ -30,21 +30,24 @@ void Engine::when_open(std::function<void()> request) {
 Result<Engine::Agent*> Engine::agent_for(const std::string& name) {
   if (Agent* agent = find(name)) return agent;
   Error error = fail(Code::kNotFound, "there is no agent \"" + name + "\"").value();
-  return tl::unexpected(std::move(error).with_field("name").with_remedy("`flodea ps` lists those there are"));
+  return tl::unexpected(
+      std::move(error).with_field("name").with_remedy("`flodea ps` lists those there are"));
 }
 
 // ---- apply
 
 void Engine::apply(AgentManifest manifest, bool start, bool wait, Callback<ApplyOutcome> done) {
   Nanos asked = parts_.clock.boot();
-  when_open([this, manifest = std::move(manifest), start, wait, done = std::move(done), asked]() mutable {
-    std::string name = manifest.name;
-    if (Agent* agent = find(name)) agent->asked = asked;
-    apply_now(std::move(manifest), start, wait, done);
-  });
+  when_open(
+      [this, manifest = std::move(manifest), start, wait, done = std::move(done), asked]() mutable {
+        std::string name = manifest.name;
+        if (Agent* agent = find(name)) agent->asked = asked;
+        apply_now(std::move(manifest), start, wait, done);
+      });
 }
 
-void Engine::apply_now(AgentManifest manifest, bool start, bool wait, const Callback<ApplyOutcome>& done) {
+void Engine::apply_now(AgentManifest manifest, bool start, bool wait,
+                       const Callback<ApplyOutcome>& done) {
   std::string name = manifest.name;
   auto kind = take_manifest(manifest, start);
   if (!kind) return done(tl::unexpected(std::move(kind).error().with_context("agent " + name)));
@@ -71,7 +74,8 @@ Result<ApplyOutcome::Kind> Engine::take_manifest(AgentManifest& manifest, bool s
 Status Engine::check_host(const AgentSpec& spec, std::optional<std::uint64_t> volume_bytes) {
   HostRoom room{.disk_free = effects_->disk_free()};
   for (const auto& [id, agent] : agents_) {
-    if (!agent->stored.volume_made) room.disk_promised += image_bytes(agent->stored.manifest.spec.resources.disk_bytes);
+    if (!agent->stored.volume_made)
+      room.disk_promised += image_bytes(agent->stored.manifest.spec.resources.disk_bytes);
   }
   return admit(spec, host_, room, volume_bytes);
 }
@@ -91,8 +95,11 @@ Result<ApplyOutcome::Kind> Engine::create_agent(AgentManifest& manifest) {
   names_[stored.manifest.name] = stored.id;
   directory_.set(stored.id, stored.manifest.name);
   Agent& placed = *(agents_[stored.id] = std::move(agent));
-  (void)parts_.events.record({.kind = "agent.applied", .agent = placed.stored.manifest.name, .reason = reason_name(Reason::kOperator),
-                              .message = kept ? "created, with the volume that was kept" : "created"});
+  (void)parts_.events.record(
+      {.kind = "agent.applied",
+       .agent = placed.stored.manifest.name,
+       .reason = reason_name(Reason::kOperator),
+       .message = kept ? "created, with the volume that was kept" : "created"});
   if (kept) effects_->open_logs(placed.stored.id, placed.stored.manifest);
   return ApplyOutcome::Kind::kCreated;
 }
@@ -101,7 +108,8 @@ Result<ApplyOutcome::Kind> Engine::change_agent(Agent& agent, AgentManifest& man
   bool to_start = start && !agent.stored.desired_running;
   bool same = manifest == agent.stored.manifest;
   if (same && !to_start) return ApplyOutcome::Kind::kUnchanged;
-  // Its disk is as large as it was first applied, even where the volume is not made yet: one rule to remember.
+  // Its disk is as large as it was first applied, even where the volume is not made yet: one rule
+  // to remember.
   if (!same) TRY(check_host(manifest.spec, agent.stored.manifest.spec.resources.disk_bytes));
   bool new_spec = manifest.spec != agent.stored.manifest.spec;
   TRY(change_desired(agent, [&](StoredAgent& stored) {
@@ -111,8 +119,11 @@ Result<ApplyOutcome::Kind> Engine::change_agent(Agent& agent, AgentManifest& man
     if (to_start || new_spec) ++stored.incarnation;
   }));
   if (same) return ApplyOutcome::Kind::kUnchanged;
-  (void)parts_.events.record({.kind = "agent.applied", .agent = agent.stored.manifest.name, .reason = reason_name(Reason::kOperator),
-                              .message = "revision " + std::to_string(agent.stored.revision), .generation = agent.stored.record.generation.value});
+  (void)parts_.events.record({.kind = "agent.applied",
+                              .agent = agent.stored.manifest.name,
+                              .reason = reason_name(Reason::kOperator),
+                              .message = "revision " + std::to_string(agent.stored.revision),
+                              .generation = agent.stored.record.generation.value});
   return ApplyOutcome::Kind::kChanged;
 }
 
@@ -130,12 +141,16 @@ Status Engine::change_desired(Agent& agent, const Change& change) {
 void Engine::start(std::string name, bool wait, Callback<AgentView> done) {
   Nanos asked = parts_.clock.boot();
   when_open([this, name = std::move(name), wait, done = std::move(done), asked] {
-    if (Agent* agent = find(name); agent != nullptr && is_idle(agent->stored.record.state)) agent->asked = asked;
-    verb(name, wait, true, [this](StoredAgent& agent) {
-      bool waits = agent.record.state == AgentState::kPending && agent.desired_running;
-      bool stands = is_idle(agent.record.state) && !waits;
-      if (!agent.desired_running || stands) want_fresh(agent);
-    }, done);
+    if (Agent* agent = find(name); agent != nullptr && is_idle(agent->stored.record.state))
+      agent->asked = asked;
+    verb(
+        name, wait, true,
+        [this](StoredAgent& agent) {
+          bool waits = agent.record.state == AgentState::kPending && agent.desired_running;
+          bool stands = is_idle(agent.record.state) && !waits;
+          if (!agent.desired_running || stands) want_fresh(agent);
+        },
+        done);
   });
 }
 
@@ -146,10 +161,13 @@ void Engine::stop(std::string name, bool wait, Callback<AgentView> done) {
 }
 
 void Engine::restart(std::string name, bool wait, Callback<AgentView> done) {
-  when_open([this, name = std::move(name), wait, done = std::move(done)] { verb(name, wait, true, want_fresh, done); });
+  when_open([this, name = std::move(name), wait, done = std::move(done)] {
+    verb(name, wait, true, want_fresh, done);
+  });
 }
 
-void Engine::verb(const std::string& name, bool wait, bool up, const Change& change, const Callback<AgentView>& done) {
+void Engine::verb(const std::string& name, bool wait, bool up, const Change& change,
+                  const Callback<AgentView>& done) {
   auto agent = agent_for(name);
   if (!agent) return done(tl::unexpected(std::move(agent).error()));
   Agent& found = **agent;
@@ -164,26 +182,32 @@ void Engine::verb(const std::string& name, bool wait, bool up, const Change& cha
 }
 
 void Engine::wait_for(Agent& agent, bool up, Callback<AgentView> done) {
-  agent.waits.push_back({.up = up, .incarnation = agent.stored.incarnation, .done = std::move(done)});
+  agent.waits.push_back(
+      {.up = up, .incarnation = agent.stored.incarnation, .done = std::move(done)});
   finish_waits(agent);
 }
 
 // ---- remove
 
 void Engine::remove(std::string name, bool keep_data, Callback<RemovalReceipt> done) {
-  when_open([this, name = std::move(name), keep_data, done = std::move(done)] { remove_now(name, keep_data, done); });
+  when_open([this, name = std::move(name), keep_data, done = std::move(done)] {
+    remove_now(name, keep_data, done);
+  });
 }
 
-void Engine::remove_now(const std::string& name, bool keep_data, const Callback<RemovalReceipt>& done) {
+void Engine::remove_now(const std::string& name, bool keep_data,
+                        const Callback<RemovalReceipt>& done) {
   auto agent = agent_for(name);
   if (!agent) return done(tl::unexpected(std::move(agent).error()));
   Agent& found = **agent;
   Status changed = change_desired(found, [keep_data](StoredAgent& stored) {
     stored.desired_running = false;
     // A removal that began with the volume kept does not turn into one that destroys it.
-    if (stored.removal == Removal::kNone) stored.removal = keep_data ? Removal::kKeepData : Removal::kAll;
+    if (stored.removal == Removal::kNone)
+      stored.removal = keep_data ? Removal::kKeepData : Removal::kAll;
   });
-  if (!changed) return done(tl::unexpected(std::move(changed).error().with_context("agent " + name)));
+  if (!changed)
+    return done(tl::unexpected(std::move(changed).error().with_context("agent " + name)));
   found.removals.push_back(done);
   settle(found);
 }
@@ -219,22 +243,49 @@ std::set<BundleDigest> Engine::bundles_in_use() const {
 AgentView Engine::view_of(const Agent& agent, bool with_usage) {
   const StoredAgent& stored = agent.stored;
   const Record& record = stored.record;
-  AgentView view{.id = stored.id, .manifest = stored.manifest, .revision = stored.revision, .desired_running = stored.desired_running,
-                 .state = record.state, .reason = reason_name(record.reason), .message = record.message, .generation = record.generation,
-                 .restarts = record.restarts, .state_since = stored.state_since, .created = stored.created, .exit_code = record.exit_code,
-                 .next_start = {}, .start_phases = agent.phases, .usage = {}, .uid_base = agent.uid_base,
-                 .seccomp_profile = stored.manifest.spec.runtime.type, .weakened = {}};
+  AgentView view{.id = stored.id,
+                 .manifest = stored.manifest,
+                 .revision = stored.revision,
+                 .desired_running = stored.desired_running,
+                 .state = record.state,
+                 .reason = reason_name(record.reason),
+                 .message = record.message,
+                 .generation = record.generation,
+                 .restarts = record.restarts,
+                 .state_since = stored.state_since,
+                 .created = stored.created,
+                 .exit_code = record.exit_code,
+                 .next_start = {},
+                 .start_phases = agent.phases,
+                 .usage = {},
+                 .uid_base = agent.uid_base,
+                 .seccomp_profile = stored.manifest.spec.runtime.type,
+                 .volume_backend = host_.volume_backend,
+                 .landlock_abi = host_.landlock_abi,
+                 .weakened = {}};
   if (record.state == AgentState::kBackoff) view.next_start = stored.next_start;
   if (host_.weakened) view.weakened = host_.missing;
-  if (with_usage && agent.seen.presence == Presence::kPresent) view.usage = effects_->usage(stored.id);
+  if (with_usage && agent.seen.presence == Presence::kPresent)
+    view.usage = effects_->usage(stored.id);
   return view;
 }
 
 NodeStatus Engine::node_status() {
-  NodeStatus node{.kernel = host_.kernel, .cgroup = host_.cgroup, .volume_backend = host_.volume_backend, .boot_id = host_.boot_id,
-                  .landlock_abi = host_.landlock_abi, .vault_takeover = host_.vault_takeover, .weakened = host_.weakened,
-                  .memory_bytes = host_.memory_bytes, .cpus = host_.cpus, .runtimes = host_.runtimes, .missing = host_.missing,
-                  .limits = host_.limits, .epoch = host_.epoch, .started = started_, .disk_free = effects_->disk_free()};
+  NodeStatus node{.kernel = host_.kernel,
+                  .cgroup = host_.cgroup,
+                  .volume_backend = host_.volume_backend,
+                  .boot_id = host_.boot_id,
+                  .landlock_abi = host_.landlock_abi,
+                  .vault_takeover = host_.vault_takeover,
+                  .weakened = host_.weakened,
+                  .memory_bytes = host_.memory_bytes,
+                  .cpus = host_.cpus,
+                  .runtimes = host_.runtimes,
+                  .missing = host_.missing,
+                  .limits = host_.limits,
+                  .epoch = host_.epoch,
+                  .started = started_,
+                  .disk_free = effects_->disk_free()};
   for (const auto& [id, agent] : agents_) {
     const Resources& resources = agent->stored.manifest.spec.resources;
     if (agent->stored.desired_running) node.memory_promised += resources.memory_bytes;

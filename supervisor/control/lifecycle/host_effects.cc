@@ -11,18 +11,35 @@
 
 namespace flodea::control {
 
-Result<std::unique_ptr<HostEffects>> HostEffects::create(HostParts parts, UniqueFd root_socket, EffectEvents& events) {
+Result<std::unique_ptr<HostEffects>> HostEffects::create(HostParts parts, UniqueFd root_socket,
+                                                         EffectEvents& events) {
   std::unique_ptr<HostEffects> effects(new HostEffects(std::move(parts), events));
   effects->root_ = TRY(RootClient::create(effects->parts_.loop, std::move(root_socket), *effects));
   return effects;
 }
 
-HostEffects::HostEffects(HostParts parts, EffectEvents& events) : parts_(std::move(parts)), events_(events) {}
+HostEffects::HostEffects(HostParts parts, EffectEvents& events)
+    : parts_(std::move(parts)), events_(events) {}
 HostEffects::~HostEffects() = default;
 
 HostInstance* HostEffects::find(const Key& key) {
   auto it = instances_.find(key);
   return it == instances_.end() ? nullptr : it->second.get();
+}
+
+HostInstance& HostEffects::place(StartOrder order) {
+  Key key(order.id, order.generation);
+  auto kill_it = [this](const InstanceKey& which, const std::string& reason) {
+    kill(which.first, which.second, reason);
+  };
+  auto& instance = instances_[key];
+  instance = std::make_unique<HostInstance>(InstanceSurroundings{.loop = parts_.loop,
+                                                                 .clock = parts_.clock,
+                                                                 .events = events_,
+                                                                 .epoch = epoch_,
+                                                                 .kill = kill_it},
+                                            std::move(order));
+  return *instance;
 }
 
 HostInstance* HostEffects::present(const AgentId& agent) {
@@ -40,9 +57,12 @@ void HostEffects::hello(Callback<HostFacts> done) {
   });
 }
 
-void HostEffects::inventory(Callback<std::vector<ListedInstance>> done) { root_->list(std::move(done)); }
+void HostEffects::inventory(Callback<std::vector<ListedInstance>> done) {
+  root_->list(std::move(done));
+}
 
-void HostEffects::stop(const AgentId& agent, Generation generation, Nanos grace, const std::string& reason) {
+void HostEffects::stop(const AgentId& agent, Generation generation, Nanos grace,
+                       const std::string& reason) {
   HostInstance* instance = find({agent, generation});
   if (instance == nullptr || !instance->link) return kill(agent, generation, reason);
   instance->link->stop(grace, reason);
@@ -51,7 +71,8 @@ void HostEffects::stop(const AgentId& agent, Generation generation, Nanos grace,
 
 void HostEffects::kill(const AgentId& agent, Generation generation, const std::string& reason) {
   root_->kill(agent, generation, reason, [agent](Status killed) {
-    if (!killed) spdlog::error("agent={} error=\"kill: {}\"", agent.text(), killed.error().describe());
+    if (!killed)
+      spdlog::error("agent={} error=\"kill: {}\"", agent.text(), killed.error().describe());
   });
 }
 
@@ -60,12 +81,14 @@ void HostEffects::destroy(const AgentId& agent, bool keep_volume, Callback<Remov
   auto forget = [this, agent, done = std::move(done)](Result<RemovalReceipt> receipt) {
     if (!receipt) return done(std::move(receipt));
     logs_.erase(agent);
-    if (Status removed = parts_.logs.remove(agent); !removed && removed.error().code != Code::kNotFound) {
+    if (Status removed = parts_.logs.remove(agent);
+        !removed && removed.error().code != Code::kNotFound) {
       return done(tl::unexpected(std::move(removed).error().with_context("log")));
     }
     done(std::move(receipt));
   };
-  if (keep_volume) return forget(RemovalReceipt{.id = agent, .key_digest = "", .destroyed = parts_.clock.wall()});
+  if (keep_volume)
+    return forget(RemovalReceipt{.id = agent, .key_digest = "", .destroyed = parts_.clock.wall()});
   root_->destroy_volume(agent, std::move(forget));
 }
 
@@ -88,14 +111,21 @@ std::optional<AgentUsage> HostEffects::usage(const AgentId& agent) {
   if (instance == nullptr || !reading) return std::nullopt;
   GatewayUsage calls = parts_.gateway.usage(agent);
   LogUsage log = parts_.logs.usage(agent);
-  AgentUsage usage{.cpu_nanos = reading->cgroup.cpu_nanos, .memory_bytes = reading->cgroup.memory_current,
-                   .memory_peak_bytes = reading->cgroup.memory_peak, .pids = static_cast<std::uint32_t>(reading->cgroup.pids),
-                   .disk_used_bytes = reading->disk_used, .disk_size_bytes = reading->disk_size, .calls = calls.calls,
-                   .calls_throttled = calls.calls_throttled, .log_bytes = log.bytes, .log_throttled = log.throttled,
+  AgentUsage usage{.cpu_nanos = reading->cgroup.cpu_nanos,
+                   .memory_bytes = reading->cgroup.memory_current,
+                   .memory_peak_bytes = reading->cgroup.memory_peak,
+                   .pids = static_cast<std::uint32_t>(reading->cgroup.pids),
+                   .disk_used_bytes = reading->disk_used,
+                   .disk_size_bytes = reading->disk_size,
+                   .calls = calls.calls,
+                   .calls_throttled = calls.calls_throttled,
+                   .log_bytes = log.bytes,
+                   .log_throttled = log.throttled,
                    .worker_pid = static_cast<std::uint32_t>(instance->worker_pid)};
   if (auto page = instance->snapshot()) {
     usage.log_dropped = page->log_dropped;
-    for (const DeniedCalls& denied : page->denied) usage.denied_syscalls[syscall_name(static_cast<int>(denied.syscall_number))] += denied.count;
+    for (const DeniedCalls& denied : page->denied)
+      usage.denied_syscalls[syscall_name(static_cast<int>(denied.syscall_number))] += denied.count;
   }
   return usage;
 }
@@ -112,10 +142,12 @@ void HostEffects::on_instance_exited(const InstanceExit& exit) {
   HostInstance* instance = find(key);
   if (instance == nullptr) return;
   instance->exit = exit;
-  if (instance->releasing || !instance->is_present) return;  // killed for the release; or `started` looks at it
+  if (instance->releasing || !instance->is_present)
+    return;  // killed for the release; or `started` looks at it
   const AgentSpec& spec = instance->order.manifest.spec;
   auto runtime = find_runtime(spec.runtime.type);
-  std::string executable = runtime ? (*runtime)->launch_plan(instance->order.manifest).executable : spec.runtime.type;
+  std::string executable =
+      runtime ? (*runtime)->launch_plan(instance->order.manifest).executable : spec.runtime.type;
   events_.on_ended(exit.agent, exit.generation, ending_of(exit, instance->snapshot(), executable));
 }
 

@@ -1,7 +1,8 @@
-// The real Effects: flodead over the root protocol, each worker over its attach socket, the vault for log keys, the gateway for agents'
-// calls, the log store for what they print. Keeps one HostInstance per instance that flodead has.
-// Core thread only, but for the completions of gateway and log store, which it posts there.
-// The order at an end: the log drained, the store closed, then Release; only then may flodead take the volume away.
+// The real Effects: flodead over the root protocol, each worker over its attach socket, the vault
+// for log keys, the gateway for agents' calls, the log store for what they print. Keeps one
+// HostInstance per instance that flodead has. Core thread only, but for the completions of gateway
+// and log store, which it posts there. The order at an end: the log drained, the store closed, then
+// Release; only then may flodead take the volume away.
 #pragma once
 
 #include <map>
@@ -19,6 +20,8 @@
 
 namespace flodea::control {
 
+using InstanceKey = std::pair<AgentId, Generation>;
+
 // Wired by main; all outlive the effects.
 struct HostParts {
   EventLoop& loop;
@@ -27,16 +30,17 @@ struct HostParts {
   Gateway& gateway;
   LogStore& logs;
   Meters& meters;
-  int state_dir = -1;                                           // O_PATH, for its free space
-  std::function<std::string(const AgentManifest&)> spec_json;   // for Self/Describe
-  std::function<void(const Error&)> root_lost;                  // flodead is gone: this control ends
+  int state_dir = -1;                                          // O_PATH, for its free space
+  std::function<std::string(const AgentManifest&)> spec_json;  // for Self/Describe
+  std::function<void(const Error&)> root_lost;                 // flodead is gone: this control ends
 };
 
-class HostInstance;
+struct HostInstance;
 
 class HostEffects final : public Effects, private RootEvents {
  public:
-  static Result<std::unique_ptr<HostEffects>> create(HostParts parts, UniqueFd root_socket, EffectEvents& events);
+  static Result<std::unique_ptr<HostEffects>> create(HostParts parts, UniqueFd root_socket,
+                                                     EffectEvents& events);
   ~HostEffects() override;
 
   // The handshake; before anything else.
@@ -46,7 +50,8 @@ class HostEffects final : public Effects, private RootEvents {
 
   void start(StartOrder order) override;
   void adopt(StartOrder order, const ListedInstance& instance) override;
-  void stop(const AgentId& agent, Generation generation, Nanos grace, const std::string& reason) override;
+  void stop(const AgentId& agent, Generation generation, Nanos grace,
+            const std::string& reason) override;
   void kill(const AgentId& agent, Generation generation, const std::string& reason) override;
   void release(const AgentId& agent, Generation generation) override;
   void destroy(const AgentId& agent, bool keep_volume, Callback<RemovalReceipt> done) override;
@@ -57,18 +62,18 @@ class HostEffects final : public Effects, private RootEvents {
   std::uint64_t disk_free() override;
 
  private:
-  using Key = std::pair<AgentId, Generation>;
   struct LogOpening {
     LogPolicy policy;
     std::uint64_t rate = 0;
     bool open = false;
     bool asking = false;
-    bool operator==(const LogOpening&) const = default;
+    Nanos retry{};  // the last pause before asking again
   };
-  friend class HostInstance;
 
   HostEffects(HostParts parts, EffectEvents& events);
+  using Key = InstanceKey;
   HostInstance* find(const Key& key);
+  HostInstance& place(StartOrder order);
   HostInstance* present(const AgentId& agent);
 
   // host_start.cc
@@ -96,8 +101,8 @@ class HostEffects final : public Effects, private RootEvents {
 
   HostParts parts_;
   EffectEvents& events_;
-  std::unique_ptr<RootClient> root_;
   Epoch epoch_;
+  std::unique_ptr<RootClient> root_;
   std::map<Key, std::unique_ptr<HostInstance>> instances_;
   std::map<AgentId, LogOpening> logs_;
   std::map<AgentId, EventLoop::TimerId> wakes_;

@@ -4,6 +4,7 @@
 #include <sys/epoll.h>
 
 #include <algorithm>
+
 #include <catch2/catch_test_macros.hpp>
 
 #include "flodea/attach/v1/attach.pb.h"
@@ -28,8 +29,12 @@ struct FakeGateway final : Gateway {
     store = std::move(context.store_directory);
     return std::move(make_socketpair(SOCK_STREAM)->first);
   }
-  Result<UniqueFd> reconnect(const AgentId&) override { return std::move(make_socketpair(SOCK_STREAM)->first); }
-  void notify_stop(const AgentId&, const StopNotice& notice) override { said.push_back("notice " + notice.reason); }
+  Result<UniqueFd> reconnect(const AgentId&) override {
+    return std::move(make_socketpair(SOCK_STREAM)->first);
+  }
+  void notify_stop(const AgentId&, const StopNotice& notice) override {
+    said.push_back("notice " + notice.reason);
+  }
   void detach(const AgentId&, std::function<void()> done) override {
     said.push_back("gateway detach");
     store.reset();
@@ -41,14 +46,20 @@ struct FakeGateway final : Gateway {
 struct FakeLogs final : LogStore {
   explicit FakeLogs(Words& words) : said(words) {}
   Words& said;
-  Status open(const AgentId&, const LogKey&, const LogPolicy&, std::uint64_t) override { return said.push_back("log open"), Status(); }
-  Status attach(const AgentId&, Generation, UniqueFd) override { return said.push_back("log attach"), Status(); }
+  Status open(const AgentId&, const LogKey&, const LogPolicy&, std::uint64_t) override {
+    return said.push_back("log open"), Status();
+  }
+  Status attach(const AgentId&, Generation, UniqueFd) override {
+    return said.push_back("log attach"), Status();
+  }
   void finish(const AgentId&, Generation, std::function<void()> done) override {
     said.push_back("log finish");
     done();
   }
   Status append(const AgentId&, Generation, LogStream, std::string) override { return {}; }
-  Result<std::vector<LogLine>> read(const AgentId&, const LogQuery&) const override { return std::vector<LogLine>(); }
+  Result<std::vector<LogLine>> read(const AgentId&, const LogQuery&) const override {
+    return std::vector<LogLine>();
+  }
   std::uint64_t subscribe(const AgentId&, Subscriber) override { return 0; }
   void unsubscribe(const AgentId&, std::uint64_t) override {}
   LogUsage usage(const AgentId&) const override { return {.bytes = 11}; }
@@ -62,14 +73,24 @@ struct Seen final : EffectEvents {
   Ending ending;
   std::vector<PhaseTime> phases;
   void on_volume_made(const AgentId&) override { said.push_back("volume made"); }
-  void on_present(const AgentId&, Generation, const Presented& found) override { said.push_back("present"), presented = found; }
-  void on_executed(const AgentId&, Generation, Nanos, std::vector<PhaseTime> p) override { said.push_back("executed"), phases = std::move(p); }
+  void on_present(const AgentId&, Generation, const Presented& found) override {
+    said.push_back("present"), presented = found;
+  }
+  void on_executed(const AgentId&, Generation, Nanos, std::vector<PhaseTime> p) override {
+    said.push_back("executed"), phases = std::move(p);
+  }
   void on_ready(const AgentId&, Generation) override {}
-  void on_ended(const AgentId&, Generation, const Ending& e) override { said.push_back("ended"), ending = e; }
+  void on_ended(const AgentId&, Generation, const Ending& e) override {
+    said.push_back("ended"), ending = e;
+  }
   void on_released(const AgentId&, Generation) override { said.push_back("released"); }
-  void on_release_failed(const AgentId&, Generation, const Error&) override { said.push_back("release failed"); }
+  void on_release_failed(const AgentId&, Generation, const Error&) override {
+    said.push_back("release failed");
+  }
   void on_wake(const AgentId&) override { said.push_back("wake"); }
-  void on_denied(const AgentId&, Generation, const std::string& calls) override { said.push_back("denied " + calls); }
+  void on_denied(const AgentId&, Generation, const std::string& calls) override {
+    said.push_back("denied " + calls);
+  }
   void on_service(const ServiceChange&) override {}
   void on_shutdown_requested() override {}
 };
@@ -119,8 +140,15 @@ struct Bench {
     vault = std::move(*VaultClient::create(*loop, std::move(vault_pair->first), 20ms));
     auto pair = make_socketpair(SOCK_SEQPACKET | SOCK_NONBLOCK);
     root = std::make_unique<FakeRoot>(*loop, std::move(pair->second));
-    HostParts parts{.loop = *loop, .clock = clock, .vault = *vault, .gateway = gateway, .logs = logs, .meters = meters,
-                    .state_dir = state.get(), .spec_json = [](const AgentManifest&) { return "{}"; }, .root_lost = [](const Error&) {}};
+    HostParts parts{.loop = *loop,
+                    .clock = clock,
+                    .vault = *vault,
+                    .gateway = gateway,
+                    .logs = logs,
+                    .meters = meters,
+                    .state_dir = state.get(),
+                    .spec_json = [](const AgentManifest&) { return "{}"; },
+                    .root_lost = [](const Error&) {}};
     effects = std::move(*HostEffects::create(std::move(parts), std::move(pair->first), seen));
     bool greeted = false;
     effects->hello([&](auto) { greeted = true; });
@@ -129,7 +157,12 @@ struct Bench {
   }
 
   StartOrder order(bool volume_made = true) {
-    StartOrder out{.id = agent, .generation = {1}, .manifest = {}, .volume_made = volume_made, .restarts = 0, .received = clock.boot()};
+    StartOrder out{.id = agent,
+                   .generation = {1},
+                   .manifest = {},
+                   .volume_made = volume_made,
+                   .restarts = 0,
+                   .received = clock.boot()};
     out.manifest.name = "ledger";
     out.manifest.spec.runtime = {.type = "python", .entrypoint = "main.py", .args = {}, .env = {}};
     out.manifest.spec.bundle = *BundleDigest::from_hex(std::string(64, 'c'));
@@ -140,7 +173,9 @@ struct Bench {
     INFO(word);
     REQUIRE(run_until(*loop, [&] { return has(word); }));
   }
-  std::ptrdiff_t place(const std::string& word) const { return std::ranges::find(said, word) - said.begin(); }
+  std::ptrdiff_t place(const std::string& word) const {
+    return std::ranges::find(said, word) - said.begin();
+  }
   FakeRoot::Key key() const { return {agent.text(), 1}; }
   FakeRoot::Instance& instance() { return root->instances.at(key()); }
   void running() {
@@ -175,11 +210,13 @@ TEST_CASE("a start makes the volume, wires everything and tells the worker what 
   CHECK(attach.attach().launch().executable() == "/usr/bin/python3");
   CHECK(attach.attach().launch().cwd() == "/app");
   b.until("log attach");
-  b.worker_says([&](auto& m) { m.mutable_started()->set_exec_boottime_ns(static_cast<std::uint64_t>(b.clock.boot().count())); });
+  b.worker_says([&](auto& m) {
+    m.mutable_started()->set_exec_boottime_ns(static_cast<std::uint64_t>(b.clock.boot().count()));
+  });
   b.until("executed");
   Words names;
   for (const PhaseTime& phase : b.seen.phases) names.push_back(phase.name);
-  CHECK(names == Words{"control", "flodead", "flodead clone", "attach", "total"});
+  CHECK(names == Words{"control", "volume", "flodead", "flodead clone", "attach", "total"});
 }
 
 TEST_CASE("a volume known to exist is not asked for") {
@@ -234,18 +271,22 @@ TEST_CASE("what still runs is killed before it is released") {
   CHECK(b.root->asked == Words{"start", "release", "kill", "release"});
 }
 
-TEST_CASE("an instance that flodead kept is adopted: the worker is attached anew, what the page tells is seen") {
+TEST_CASE(
+    "an instance that flodead kept is adopted: the worker is attached anew, what the page tells is "
+    "seen") {
   Bench b;
   b.running();
   b.said.clear();
   auto page = StatusPageWriter::map(b.instance().page.get());
   page->set_started(b.clock.boot());
   page->set_ready();
-  b.effects->adopt([&] {
-    auto order = b.order();
-    order.generation = {1};
-    return order;
-  }(), {.agent = b.agent, .generation = {1}, .state = ListedInstance::State::kRunning, .exit = {}});
+  b.effects->adopt(
+      [&] {
+        auto order = b.order();
+        order.generation = {1};
+        return order;
+      }(),
+      {.agent = b.agent, .generation = {1}, .state = ListedInstance::State::kRunning, .exit = {}});
   b.until("present");
   CHECK(b.seen.presented.executed.has_value());
   CHECK(b.seen.presented.ready);
@@ -258,15 +299,19 @@ TEST_CASE("an instance that ended while nobody looked is adopted with its ending
   b.root->exit(b.key(), true, 9);
   b.until("ended");
   b.said.clear();
-  ListedInstance listed{.agent = b.agent, .generation = {1}, .state = ListedInstance::State::kExited, .exit = {}};
-  listed.exit = {.agent = b.agent, .generation = {1}, .signaled = true, .value = 9, .status_known = true};
+  ListedInstance listed{
+      .agent = b.agent, .generation = {1}, .state = ListedInstance::State::kExited, .exit = {}};
+  listed.exit = {
+      .agent = b.agent, .generation = {1}, .signaled = true, .value = 9, .status_known = true};
   b.effects->adopt(b.order(), listed);
   b.until("ended");
   CHECK(b.seen.ending.reason == Reason::kWorker);
   CHECK(b.place("present") < b.place("ended"));
 }
 
-TEST_CASE("while the vault is away lines wait in the pipe, and are kept before the instance is released") {
+TEST_CASE(
+    "while the vault is away lines wait in the pipe, and are kept before the instance is "
+    "released") {
   Bench b;
   b.vault_peer->away = true;
   b.effects->start(b.order());

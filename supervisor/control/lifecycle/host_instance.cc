@@ -8,13 +8,17 @@ namespace flodea::control {
 
 LaunchOrder HostInstance::launch_order() const {
   const AgentSpec& spec = order.manifest.spec;
-  LaunchOrder launch{.plan = {}, .open_files = spec.resources.open_files, .pids = spec.resources.pids, .drop_logs = spec.logs.drop_when_full};
-  if (auto runtime = find_runtime(spec.runtime.type)) launch.plan = (*runtime)->launch_plan(order.manifest);
+  LaunchOrder launch{.plan = {},
+                     .open_files = spec.resources.open_files,
+                     .pids = spec.resources.pids,
+                     .drop_logs = spec.logs.drop_when_full};
+  if (auto runtime = find_runtime(spec.runtime.type))
+    launch.plan = (*runtime)->launch_plan(order.manifest);
   return launch;
 }
 
 Status HostInstance::attach(UniqueFd socket, UniqueFd calls) {
-  link = TRY(AttachClient::create(host_.parts_.loop, std::move(socket), host_.epoch_, *this));
+  link = TRY(AttachClient::create(surroundings.loop, std::move(socket), surroundings.epoch, *this));
   link->attach(launch_order(), std::move(calls));
   return {};
 }
@@ -31,7 +35,7 @@ std::optional<StatusSnapshot> HostInstance::snapshot() const {
 
 // What a worker says of time is taken only where it can be true: between the request and now.
 Nanos HostInstance::monotonic_of(Nanos boot) const {
-  const Clock& clock = host_.parts_.clock;
+  const Clock& clock = surroundings.clock;
   return clock.monotonic() - std::clamp(clock.boot() - boot, Nanos{}, clock.monotonic());
 }
 
@@ -42,29 +46,38 @@ std::optional<Nanos> HostInstance::executed_at() const {
 }
 
 void HostInstance::on_hello(const WorkerHello& hello) {
-  if (hello.min_protocol > AttachClient::kProtocol || hello.max_protocol < AttachClient::kProtocol) {
-    spdlog::error("agent={} error=\"its worker ({}) speaks attach protocol {} to {}, this control {}\"", order.manifest.name, hello.version,
-                  hello.min_protocol, hello.max_protocol, AttachClient::kProtocol);
-    return host_.kill(order.id, order.generation, "worker");
+  if (hello.min_protocol > AttachClient::kProtocol ||
+      hello.max_protocol < AttachClient::kProtocol) {
+    spdlog::error(
+        "agent={} error=\"its worker ({}) speaks attach protocol {} to {}, this control {}\"",
+        order.manifest.name, hello.version, hello.min_protocol, hello.max_protocol,
+        AttachClient::kProtocol);
+    return surroundings.kill(key(), "worker");
   }
   // Its execve may have been told to an earlier control.
-  if (auto executed = executed_at()) host_.events_.on_executed(order.id, order.generation, *executed, {});
+  if (auto executed = executed_at())
+    surroundings.events.on_executed(order.id, order.generation, *executed, {});
 }
 
 void HostInstance::on_started(Nanos exec_boot, std::vector<PhaseTime> worker_phases) {
-  exec_boot = std::clamp(exec_boot, order.received, std::max(order.received, host_.parts_.clock.boot()));
+  exec_boot =
+      std::clamp(exec_boot, order.received, std::max(order.received, surroundings.clock.boot()));
   std::vector<PhaseTime> all = phases;
   for (PhaseTime& phase : worker_phases) all.push_back({"worker " + phase.name, phase.duration});
   if (order.received != Nanos{}) all.push_back({"total", exec_boot - order.received});
-  host_.events_.on_executed(order.id, order.generation, monotonic_of(exec_boot), std::move(all));
+  surroundings.events.on_executed(order.id, order.generation, monotonic_of(exec_boot),
+                                  std::move(all));
 }
 
-void HostInstance::on_refused(const std::string& why) { spdlog::warn("agent={} error=\"its worker refuses: {}\"", order.manifest.name, why); }
+void HostInstance::on_refused(const std::string& why) {
+  spdlog::warn("agent={} error=\"its worker refuses: {}\"", order.manifest.name, why);
+}
 
 void HostInstance::on_denied(const std::vector<DeniedSyscall>& calls) {
   std::string text;
-  for (const DeniedSyscall& call : calls) text += (text.empty() ? "" : ", ") + call.name + " × " + std::to_string(call.count);
-  host_.events_.on_denied(order.id, order.generation, text);
+  for (const DeniedSyscall& call : calls)
+    text += (text.empty() ? "" : ", ") + call.name + " × " + std::to_string(call.count);
+  surroundings.events.on_denied(order.id, order.generation, text);
 }
 
 }  // namespace flodea::control

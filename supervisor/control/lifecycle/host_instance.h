@@ -1,4 +1,5 @@
-// One instance as HostEffects keeps it: what flodead handed over, and how far it is. Hears its worker. Core thread only.
+// One instance as HostEffects keeps it: what flodead handed over, and how far it is. Hears its
+// worker. Core thread only.
 #pragma once
 
 #include "base/mapped_status_page.h"
@@ -6,45 +7,50 @@
 
 namespace flodea::control {
 
-class HostInstance final : public WorkerEvents {
- public:
-  HostInstance(HostEffects& host, StartOrder start_order) : host_(host), order(std::move(start_order)) {}
+// What an instance needs of HostEffects, which outlives it.
+struct InstanceSurroundings {
+  EventLoop& loop;
+  const Clock& clock;
+  EffectEvents& events;
+  Epoch epoch;
+  std::function<void(const InstanceKey&, const std::string& reason)> kill;
+};
 
-  HostEffects::Key key() const { return {order.id, order.generation}; }
+struct HostInstance final : WorkerEvents {
+  HostInstance(InstanceSurroundings around, StartOrder start_order)
+      : surroundings(std::move(around)), order(std::move(start_order)) {}
+
+  InstanceKey key() const { return {order.id, order.generation}; }
   // Makes the link to the worker and sends what to launch (ignored by one whose agent runs).
   Status attach(UniqueFd socket, UniqueFd calls);
   void attach_again(UniqueFd calls);
   // The status page, or nothing when it is not there or cannot be trusted.
   std::optional<StatusSnapshot> snapshot() const;
   std::optional<Nanos> executed_at() const;  // monotonic, by the page
+  LaunchOrder launch_order() const;
+  Nanos monotonic_of(Nanos boot) const;
 
   void on_hello(const WorkerHello& hello) override;
-  void on_started(Nanos exec_boot, std::vector<PhaseTime> phases) override;
+  void on_started(Nanos exec_boot, std::vector<PhaseTime> worker_phases) override;
   void on_refused(const std::string& why) override;
   void on_denied(const std::vector<DeniedSyscall>& calls) override;
 
- private:
-  Nanos monotonic_of(Nanos boot) const;
-  LaunchOrder launch_order() const;
-  HostEffects& host_;
-
- public:
-  // Shared with HostEffects, the only user of this class.
+  InstanceSurroundings surroundings;
   StartOrder order;
   std::unique_ptr<AttachClient> link;
   std::optional<StatusPageReader> page;
-  UniqueFd log_pipe;                   // until the log store has it
+  UniqueFd log_pipe;  // until the log store has it
   std::vector<PhaseTime> phases;
   std::int32_t worker_pid = 0;
-  bool is_present = false;             // flodead's reply is here
+  bool is_present = false;  // flodead's reply is here
   bool gateway_attached = false;
   bool log_attached = false;
   bool releasing = false;
   bool release_sent = false;
-  int parts_in_use = 0;                // of gateway and log, while releasing
+  int parts_in_use = 0;  // of gateway and log, while releasing
   int log_attempts = 0;
   Nanos retry_delay = std::chrono::seconds(1);
-  std::optional<InstanceExit> exit;    // seen before it was present, or while releasing
+  std::optional<InstanceExit> exit;  // seen
 };
 
 }  // namespace flodea::control

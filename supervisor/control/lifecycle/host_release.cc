@@ -14,10 +14,10 @@ constexpr Nanos kMaxRetryDelay = std::chrono::seconds(30);
 
 void HostEffects::release(const AgentId& agent, Generation generation) {
   Key key(agent, generation);
-  auto& instance = instances_[key];
-  if (!instance) {  // one that only flodead knows
-    instance = std::make_unique<HostInstance>(*this, StartOrder{.id = agent, .generation = generation, .manifest = {}});
-  }
+  HostInstance* instance = find(key);
+  if (instance == nullptr)
+    instance = &place(
+        {.id = agent, .generation = generation, .manifest = {}});  // one that only flodead knows
   if (std::exchange(instance->releasing, true)) return;
   instance->link.reset();
   if (instance->log_pipe.valid()) {  // goes on once the log has it
@@ -52,7 +52,9 @@ void HostEffects::part_done(const Key& key) {
 
 void HostEffects::send_release(const Key& key) {
   HostInstance* instance = find(key);
-  if (instance == nullptr || instance->parts_in_use > 0 || std::exchange(instance->release_sent, true)) return;
+  if (instance == nullptr || instance->parts_in_use > 0 ||
+      std::exchange(instance->release_sent, true))
+    return;
   root_->release(key.first, key.second, [this, key](Result<std::vector<std::string>> leftovers) {
     if (HostInstance* found = find(key)) {
       found->release_sent = false;
@@ -62,14 +64,17 @@ void HostEffects::send_release(const Key& key) {
 }
 
 void HostEffects::release_answered(const Key& key, Result<std::vector<std::string>> leftovers) {
-  if (!leftovers && leftovers.error().code == Code::kFailedPrecondition) return kill_then_release(key);
+  if (!leftovers && leftovers.error().code == Code::kFailedPrecondition)
+    return kill_then_release(key);
   if (!leftovers) return retry_release(key, leftovers.error());
-  for (const std::string& what : *leftovers) spdlog::error("agent={} error=\"left over: {}\"", key.first.text(), what);
+  for (const std::string& what : *leftovers)
+    spdlog::error("agent={} error=\"left over: {}\"", key.first.text(), what);
   instances_.erase(key);
   events_.on_released(key.first, key.second);
 }
 
-// It still runs: an orphan of an earlier control, or a start whose outcome was not known. flodead answers once it has ended.
+// It still runs: an orphan of an earlier control, or a start whose outcome was not known. flodead
+// answers once it has ended.
 void HostEffects::kill_then_release(const Key& key) {
   root_->kill(key.first, key.second, "orphan", [this, key](Status killed) {
     if (find(key) == nullptr) return;

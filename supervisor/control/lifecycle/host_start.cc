@@ -1,6 +1,8 @@
-// HostEffects: from an order to a worker that knows what to launch. The path that the start-up budget is about: no step waits for one
-// that it does not need.
+// HostEffects: from an order to a worker that knows what to launch. The path that the start-up
+// budget is about: no step waits for one that it does not need.
 #include <spdlog/spdlog.h>
+
+#include <algorithm>
 
 #include "supervisor/control/lifecycle/ending.h"
 #include "supervisor/control/lifecycle/host_instance.h"
@@ -11,19 +13,26 @@ namespace {
 // /tmp counts as memory of the agent's too: half of it leaves room for the program.
 std::uint64_t tmp_bytes(const Resources& resources) { return resources.memory_bytes / 2; }
 
-constexpr int kLogAttempts = 6;  // rounds of the vault client, before a dead instance's last lines are given up
-constexpr Nanos kLogRetry = std::chrono::seconds(2);
+constexpr int kLogAttempts =
+    6;  // rounds of the vault client, before a dead instance's last lines are given up
+constexpr Nanos kFirstLogRetry = std::chrono::seconds(1);
+constexpr Nanos kLastLogRetry = std::chrono::minutes(1);
 
 }  // namespace
 
 void HostEffects::start(StartOrder order) {
   Key key(order.id, order.generation);
-  bool volume_made = order.volume_made;
-  std::uint64_t disk = order.manifest.spec.resources.disk_bytes;
-  instances_[key] = std::make_unique<HostInstance>(*this, std::move(order));
-  if (volume_made) return send_start(key);
-  root_->create_volume(key.first, disk, [this, key](Result<bool> made) {
-    if (!made) return fail_start(key, ending_of_failed_start(std::move(made).error().with_context("volume")));
+  HostInstance& instance = place(std::move(order));
+  Nanos asked = parts_.clock.boot();
+  instance.phases.push_back({"control", asked - instance.order.received});
+  if (instance.order.volume_made) return send_start(key);
+  std::uint64_t disk = instance.order.manifest.spec.resources.disk_bytes;
+  root_->create_volume(key.first, disk, [this, key, asked](Result<bool> made) {
+    if (!made)
+      return fail_start(key,
+                        ending_of_failed_start(std::move(made).error().with_context("volume")));
+    if (HostInstance* found = find(key))
+      found->phases.push_back({"volume", parts_.clock.boot() - asked});
     events_.on_volume_made(key.first);
     send_start(key);
   });
@@ -33,12 +42,17 @@ void HostEffects::send_start(const Key& key) {
   HostInstance* instance = find(key);
   if (instance == nullptr) return;
   const AgentManifest& manifest = instance->order.manifest;
-  StartRequest request{.agent = key.first, .generation = key.second, .hostname = manifest.name, .bundle = manifest.spec.bundle,
-                       .runtime = manifest.spec.runtime.type, .resources = manifest.spec.resources, .tmp_bytes = tmp_bytes(manifest.spec.resources)};
+  StartRequest request{.agent = key.first,
+                       .generation = key.second,
+                       .hostname = manifest.name,
+                       .bundle = manifest.spec.bundle,
+                       .runtime = manifest.spec.runtime.type,
+                       .resources = manifest.spec.resources,
+                       .tmp_bytes = tmp_bytes(manifest.spec.resources)};
   Nanos sent = parts_.clock.boot();
-  instance->phases.push_back({"control", sent - instance->order.received});
   root_->start(request, [this, key, sent](Result<StartedInstance> reply) {
-    if (HostInstance* found = find(key)) found->phases.push_back({"flodead", parts_.clock.boot() - sent});
+    if (HostInstance* found = find(key))
+      found->phases.push_back({"flodead", parts_.clock.boot() - sent});
     started(key, std::move(reply), false);
   });
   open_logs(key.first, manifest);  // while flodead makes the sandbox
@@ -46,33 +60,42 @@ void HostEffects::send_start(const Key& key) {
 
 void HostEffects::adopt(StartOrder order, const ListedInstance& instance) {
   Key key(order.id, order.generation);
-  AgentManifest manifest = order.manifest;
-  instances_[key] = std::make_unique<HostInstance>(*this, std::move(order));
-  if (instance.state == ListedInstance::State::kExited) instances_[key]->exit = instance.exit;
-  root_->adopt(key.first, key.second, [this, key](Result<StartedInstance> reply) { started(key, std::move(reply), true); });
-  open_logs(key.first, manifest);
+  HostInstance& placed = place(std::move(order));
+  if (instance.state == ListedInstance::State::kExited) placed.exit = instance.exit;
+  root_->adopt(key.first, key.second, [this, key](Result<StartedInstance> reply) {
+    started(key, std::move(reply), true);
+  });
+  open_logs(key.first, placed.order.manifest);
 }
 
 void HostEffects::started(const Key& key, Result<StartedInstance> reply, bool adopted) {
   HostInstance* instance = find(key);
   if (instance == nullptr || instance->is_present) return;
   if (!reply && adopted) {
-    return fail_start(key, {.blame = Blame::kFailure, .reason = Reason::kLost,
-                            .message = "it could not be adopted: " + reply.error().describe(), .exit_code = {}});
+    return fail_start(key, {.blame = Blame::kFailure,
+                            .reason = Reason::kLost,
+                            .message = "it could not be adopted: " + reply.error().describe(),
+                            .exit_code = {}});
   }
   if (!reply) return fail_start(key, ending_of_failed_start(reply.error()));
   std::uint32_t uid_base = reply->uid_base;
   if (Status wired = wire(*instance, std::move(*reply)); !wired) {
-    return fail_start(key, {.blame = Blame::kFailure, .reason = Reason::kHost, .message = wired.error().describe(), .exit_code = {}});
+    return fail_start(key, {.blame = Blame::kFailure,
+                            .reason = Reason::kHost,
+                            .message = wired.error().describe(),
+                            .exit_code = {}});
   }
   auto page = instance->snapshot();
-  events_.on_present(key.first, key.second, {.uid_base = uid_base, .executed = instance->executed_at(), .ready = page && page->ready});
+  events_.on_present(
+      key.first, key.second,
+      {.uid_base = uid_base, .executed = instance->executed_at(), .ready = page && page->ready});
   if (instance->exit) on_instance_exited(*instance->exit);
 }
 
 // The release that follows finds out what there is to undo.
 void HostEffects::fail_start(const Key& key, Ending ending) {
-  spdlog::warn("agent={} generation={} error=\"did not start: {}\"", key.first.text(), key.second.value, ending.message);
+  spdlog::warn("agent={} generation={} error=\"did not start: {}\"", key.first.text(),
+               key.second.value, ending.message);
   events_.on_ended(key.first, key.second, ending);
 }
 
@@ -80,14 +103,18 @@ void HostEffects::fail_start(const Key& key, Ending ending) {
 Status HostEffects::wire(HostInstance& instance, StartedInstance reply) {
   Nanos begun = parts_.clock.boot();
   const AgentId& id = instance.order.id;
-  for (PhaseTime& phase : reply.phases) instance.phases.push_back({"flodead " + phase.name, phase.duration});
+  for (PhaseTime& phase : reply.phases)
+    instance.phases.push_back({"flodead " + phase.name, phase.duration});
   instance.worker_pid = reply.worker_pid;
   instance.log_pipe = std::move(reply.fds.log_pipe);
   instance.page = TRY(StatusPageReader::map(reply.fds.page.get()));
   instance.is_present = true;
   parts_.meters.add(id, reply.cgroups, reply.fds.store);
-  auto calls = TRY(parts_.gateway.attach({.id = id, .generation = instance.order.generation, .manifest = instance.order.manifest,
-                                          .spec_json = parts_.spec_json(instance.order.manifest), .restarts = instance.order.restarts,
+  auto calls = TRY(parts_.gateway.attach({.id = id,
+                                          .generation = instance.order.generation,
+                                          .manifest = instance.order.manifest,
+                                          .spec_json = parts_.spec_json(instance.order.manifest),
+                                          .restarts = instance.order.restarts,
                                           .store_directory = std::move(reply.fds.store)}));
   instance.gateway_attached = true;
   TRY(instance.attach(std::move(reply.fds.attach), std::move(calls)));
@@ -100,10 +127,11 @@ Status HostEffects::wire(HostInstance& instance, StartedInstance reply) {
 
 void HostEffects::open_logs(const AgentId& agent, const AgentManifest& manifest) {
   LogOpening& opening = logs_[agent];
-  LogOpening wanted{.policy = manifest.spec.logs, .rate = manifest.spec.resources.log_bytes_per_second, .open = true, .asking = false};
-  if (opening == wanted) return;
-  opening.policy = wanted.policy;
-  opening.rate = wanted.rate;
+  const AgentSpec& spec = manifest.spec;
+  std::uint64_t rate = spec.resources.log_bytes_per_second;
+  if (opening.open && opening.policy == spec.logs && opening.rate == rate) return;
+  opening.policy = spec.logs;
+  opening.rate = rate;
   opening.open = false;
   ask_log_key(agent);
 }
@@ -111,7 +139,8 @@ void HostEffects::open_logs(const AgentId& agent, const AgentManifest& manifest)
 void HostEffects::ask_log_key(const AgentId& agent) {
   auto it = logs_.find(agent);
   if (it == logs_.end() || std::exchange(it->second.asking, true)) return;
-  parts_.vault.get_log_key(agent, [this, agent](Result<LogKey> key) { got_log_key(agent, std::move(key)); });
+  parts_.vault.get_log_key(
+      agent, [this, agent](Result<LogKey> key) { got_log_key(agent, std::move(key)); });
 }
 
 void HostEffects::got_log_key(const AgentId& agent, Result<LogKey> key) {
@@ -119,15 +148,18 @@ void HostEffects::got_log_key(const AgentId& agent, Result<LogKey> key) {
   if (it == logs_.end()) return;  // removed meanwhile
   LogOpening& opening = it->second;
   opening.asking = false;
-  Status opened = key ? parts_.logs.open(agent, *key, opening.policy, opening.rate) : Status(tl::unexpected(key.error()));
+  Status opened = key ? parts_.logs.open(agent, *key, opening.policy, opening.rate)
+                      : Status(tl::unexpected(key.error()));
   if (key) ::explicit_bzero(key->data(), key->size());
   opening.open = opened.has_value();
   for (auto& [instance_key, instance] : instances_) {
     if (instance_key.first == agent) attach_log(*instance);
   }
   if (opened) return;
-  spdlog::error("agent={} error=\"its log cannot be opened: {}\"", agent.text(), opened.error().describe());
-  parts_.loop.call_after(kLogRetry, [this, agent] { ask_log_key(agent); });
+  spdlog::error("agent={} error=\"its log cannot be opened: {}\"", agent.text(),
+                opened.error().describe());
+  opening.retry = std::clamp(opening.retry * 2, kFirstLogRetry, kLastLogRetry);
+  parts_.loop.call_after(opening.retry, [this, agent] { ask_log_key(agent); });
 }
 
 // What an instance printed waits in its pipe until the log is open.
@@ -135,11 +167,16 @@ void HostEffects::attach_log(HostInstance& instance) {
   if (!instance.log_pipe.valid()) return;
   auto it = logs_.find(instance.order.id);
   if (it != logs_.end() && it->second.open) {
-    Status attached = parts_.logs.attach(instance.order.id, instance.order.generation, std::move(instance.log_pipe));
+    Status attached = parts_.logs.attach(instance.order.id, instance.order.generation,
+                                         std::move(instance.log_pipe));
     instance.log_attached = attached.has_value();
-    if (!attached) spdlog::error("agent={} error=\"its log is not kept: {}\"", instance.order.manifest.name, attached.error().describe());
+    if (!attached)
+      spdlog::error("agent={} error=\"its log is not kept: {}\"", instance.order.manifest.name,
+                    attached.error().describe());
   } else if (instance.releasing && ++instance.log_attempts >= kLogAttempts) {
-    spdlog::error("agent={} error=\"the last lines of its log are lost: there is no key to keep them with\"", instance.order.manifest.name);
+    spdlog::error(
+        "agent={} error=\"the last lines of its log are lost: there is no key to keep them with\"",
+        instance.order.manifest.name);
     instance.log_pipe.reset();
   }
   if (instance.releasing && !instance.log_pipe.valid()) give_up_use(instance.key());

@@ -1,5 +1,6 @@
-// What the operators' API needs of the lifecycle: desired state in, agents as they are out. Implemented by Engine (engine.h).
-// Every method is thread-safe; callbacks run on the core thread and must not block.
+// What the operators' API needs of the lifecycle: desired state in, agents as they are out.
+// Implemented by Engine (engine.h). Every method is thread-safe; callbacks run on the core thread
+// and must not block.
 #pragma once
 
 #include <functional>
@@ -13,7 +14,16 @@
 
 namespace flodea::control {
 
-enum class AgentState { kPending, kPreparing, kStarting, kRunning, kStopping, kStopped, kBackoff, kFailed };
+enum class AgentState {
+  kPending,
+  kPreparing,
+  kStarting,
+  kRunning,
+  kStopping,
+  kStopped,
+  kBackoff,
+  kFailed
+};
 const char* state_name(AgentState state);  // "running"
 
 struct PhaseTime {
@@ -49,6 +59,8 @@ struct AgentView {
   std::optional<AgentUsage> usage;  // while it runs
   std::uint32_t uid_base = 0;
   std::string seccomp_profile;
+  std::string volume_backend;  // "vault", "luks"
+  std::uint32_t landlock_abi = 0;
   std::vector<std::string> weakened;
 };
 
@@ -89,8 +101,10 @@ class Lifecycle {
   using Callback = std::function<void(Result<T>)>;
   virtual ~Lifecycle() = default;
 
-  // Answers once the desired state is on disk; with `wait`, once the agent runs, has stopped by itself, or has failed (the view says which).
-  virtual void apply(AgentManifest manifest, bool start, bool wait, Callback<ApplyOutcome> done) = 0;
+  // Answers once the desired state is on disk; with `wait`, once the agent runs, has stopped by
+  // itself, or has failed (the view says which).
+  virtual void apply(AgentManifest manifest, bool start, bool wait,
+                     Callback<ApplyOutcome> done) = 0;
   virtual void start(std::string name, bool wait, Callback<AgentView> done) = 0;
   virtual void stop(std::string name, bool wait, Callback<AgentView> done) = 0;
   virtual void restart(std::string name, bool wait, Callback<AgentView> done) = 0;

@@ -9,37 +9,57 @@ namespace flodea::control {
 
 const char* state_name(AgentState state) {
   switch (state) {
-    case AgentState::kPending: return "pending";
-    case AgentState::kPreparing: return "preparing";
-    case AgentState::kStarting: return "starting";
-    case AgentState::kRunning: return "running";
-    case AgentState::kStopping: return "stopping";
-    case AgentState::kStopped: return "stopped";
-    case AgentState::kBackoff: return "backoff";
-    case AgentState::kFailed: return "failed";
+    case AgentState::kPending:
+      return "pending";
+    case AgentState::kPreparing:
+      return "preparing";
+    case AgentState::kStarting:
+      return "starting";
+    case AgentState::kRunning:
+      return "running";
+    case AgentState::kStopping:
+      return "stopping";
+    case AgentState::kStopped:
+      return "stopped";
+    case AgentState::kBackoff:
+      return "backoff";
+    case AgentState::kFailed:
+      return "failed";
   }
   return "unknown";
 }
 
 const char* reason_name(Reason reason) {
   switch (reason) {
-    case Reason::kNone: return "";
-    case Reason::kExitCode: return "exit code";
-    case Reason::kSignal: return "signal";
-    case Reason::kOom: return "oom";
-    case Reason::kHealth: return "health";
-    case Reason::kPolicy: return "policy";
-    case Reason::kOperator: return "operator";
-    case Reason::kQuota: return "quota";
-    case Reason::kWorker: return "worker";
-    case Reason::kHost: return "host";
-    case Reason::kLost: return "lost";
+    case Reason::kNone:
+      return "";
+    case Reason::kExitCode:
+      return "exit code";
+    case Reason::kSignal:
+      return "signal";
+    case Reason::kOom:
+      return "oom";
+    case Reason::kHealth:
+      return "health";
+    case Reason::kPolicy:
+      return "policy";
+    case Reason::kOperator:
+      return "operator";
+    case Reason::kQuota:
+      return "quota";
+    case Reason::kWorker:
+      return "worker";
+    case Reason::kHost:
+      return "host";
+    case Reason::kLost:
+      return "lost";
   }
   return "";
 }
 
 bool is_idle(AgentState state) {
-  return state == AgentState::kPending || state == AgentState::kBackoff || state == AgentState::kStopped || state == AgentState::kFailed;
+  return state == AgentState::kPending || state == AgentState::kBackoff ||
+         state == AgentState::kStopped || state == AgentState::kFailed;
 }
 
 Nanos backoff_delay(const Restart& restart, std::uint32_t in_a_row, double random) {
@@ -52,27 +72,49 @@ namespace {
 
 const char* cause_name(StopCause cause) {
   switch (cause) {
-    case StopCause::kShutdown: return "shutdown";
-    case StopCause::kReplace: return "replace";
-    case StopCause::kUnready: return "health";
-    case StopCause::kHung: return "worker";
-    case StopCause::kNone: case StopCause::kOperator: break;
+    case StopCause::kShutdown:
+      return "shutdown";
+    case StopCause::kReplace:
+      return "replace";
+    case StopCause::kUnready:
+      return "health";
+    case StopCause::kHung:
+      return "worker";
+    case StopCause::kNone:
+    case StopCause::kOperator:
+      break;
   }
   return "operator";
 }
 
 class Stepper {
  public:
-  Stepper(const Desired& desired, const Observed& seen, const Record& record, Nanos now, double random)
-      : desired_(desired), seen_(seen), now_(now), random_(random), out_{.record = record, .actions = {}, .wake = {}}, r_(out_.record) {}
+  Stepper(const Desired& desired, const Observed& seen, const Record& record, Nanos now,
+          double random)
+      : desired_(desired),
+        seen_(seen),
+        now_(now),
+        random_(random),
+        out_{.record = record, .actions = {}, .wake = {}},
+        r_(out_.record) {}
 
   Step run() {
     switch (r_.state) {
-      case AgentState::kPreparing: preparing(); break;
-      case AgentState::kStarting: starting(); break;
-      case AgentState::kRunning: running(); break;
-      case AgentState::kStopping: stopping(); break;
-      default: idle(); break;
+      case AgentState::kPreparing:
+        preparing();
+        break;
+      case AgentState::kStarting:
+        starting();
+        break;
+      case AgentState::kRunning:
+        running();
+        break;
+      case AgentState::kStopping:
+        stopping();
+        break;
+      default:
+        idle();
+        break;
     }
     return std::move(out_);
   }
@@ -101,7 +143,8 @@ class Stepper {
     if (seen_.presence == Presence::kEnded) act(Action::Kind::kRelease);
     if (seen_.presence == Presence::kPresent) act(Action::Kind::kKill);
     if (!desired_.running) return idle_unwanted();
-    if (desired_.incarnation > r_.incarnation && r_.state != AgentState::kPending) return to(AgentState::kPending, Reason::kOperator, "");
+    if (desired_.incarnation > r_.incarnation && r_.state != AgentState::kPending)
+      return to(AgentState::kPending, Reason::kOperator, "");
     if (r_.state == AgentState::kPending) return pending();
     if (r_.state == AgentState::kBackoff) backoff();
   }
@@ -143,7 +186,10 @@ class Stepper {
   bool gone() {
     if (seen_.presence == Presence::kEnded) return settle(seen_.ending), true;
     if (seen_.presence == Presence::kAbsent) {
-      settle({.blame = Blame::kBlameless, .reason = Reason::kHost, .message = "the supervisor or the host was started again", .exit_code = {}});
+      settle({.blame = Blame::kBlameless,
+              .reason = Reason::kHost,
+              .message = "the supervisor or the host was started again",
+              .exit_code = {}});
       return true;
     }
     return false;
@@ -152,7 +198,8 @@ class Stepper {
   bool stopped_short() {
     StopCause cause = unwanted();
     if (cause == StopCause::kNone) return false;
-    begin_stop(cause, Reason::kOperator, cause == StopCause::kShutdown ? "the supervisor is shut down" : "");
+    begin_stop(cause, Reason::kOperator,
+               cause == StopCause::kShutdown ? "the supervisor is shut down" : "");
     return true;
   }
 
@@ -170,7 +217,8 @@ class Stepper {
       if (now_ < r_.due) return wake_at(r_.due);
       return begin_stop(StopCause::kHung, Reason::kWorker, hung_message());
     }
-    if (!desired_.readiness.self || seen_.ready) return to(AgentState::kRunning, r_.reason, r_.message);
+    if (!desired_.readiness.self || seen_.ready)
+      return to(AgentState::kRunning, r_.reason, r_.message);
     Nanos until = *seen_.executed + desired_.readiness.timeout;
     if (now_ < until) return wake_at(until);
     begin_stop(StopCause::kUnready, Reason::kHealth, unready_message());
@@ -193,7 +241,8 @@ class Stepper {
     if (r_.stop_told || seen_.presence != Presence::kPresent) return;
     r_.stop_told = true;
     bool graceful = seen_.executed.has_value() && desired_.stop_timeout > Nanos{};
-    act(graceful ? Action::Kind::kStop : Action::Kind::kKill, graceful ? desired_.stop_timeout : Nanos{});
+    act(graceful ? Action::Kind::kStop : Action::Kind::kKill,
+        graceful ? desired_.stop_timeout : Nanos{});
     r_.due = now_ + (graceful ? desired_.stop_timeout + kStopSlack : kKillAgain);
     wake_at(r_.due);
   }
@@ -228,13 +277,29 @@ class Stepper {
     r_.exit_code = ending.exit_code;
     StopCause now_unwanted = unwanted();
     StopCause cause = now_unwanted != StopCause::kNone ? now_unwanted : r_.stop_cause;
-    if (cause == StopCause::kUnready) ending = {.blame = Blame::kFailure, .reason = Reason::kHealth, .message = unready_message(), .exit_code = ending.exit_code};
-    if (cause == StopCause::kHung) ending = {.blame = Blame::kFailure, .reason = Reason::kWorker, .message = hung_message(), .exit_code = {}};
+    if (cause == StopCause::kUnready)
+      ending = {.blame = Blame::kFailure,
+                .reason = Reason::kHealth,
+                .message = unready_message(),
+                .exit_code = ending.exit_code};
+    if (cause == StopCause::kHung)
+      ending = {.blame = Blame::kFailure,
+                .reason = Reason::kWorker,
+                .message = hung_message(),
+                .exit_code = {}};
     switch (cause) {
-      case StopCause::kOperator: finish(AgentState::kStopped, Reason::kOperator, "stopped: " + ending.message); break;
-      case StopCause::kShutdown: finish(AgentState::kPending, Reason::kOperator, "the supervisor is shut down"); break;
-      case StopCause::kReplace: finish(AgentState::kPending, Reason::kOperator, ""); break;
-      default: by_policy(ending); break;
+      case StopCause::kOperator:
+        finish(AgentState::kStopped, Reason::kOperator, "stopped: " + ending.message);
+        break;
+      case StopCause::kShutdown:
+        finish(AgentState::kPending, Reason::kOperator, "the supervisor is shut down");
+        break;
+      case StopCause::kReplace:
+        finish(AgentState::kPending, Reason::kOperator, "");
+        break;
+      default:
+        by_policy(ending);
+        break;
     }
     if (seen_.presence == Presence::kEnded) act(Action::Kind::kRelease);
   }
@@ -246,27 +311,35 @@ class Stepper {
   }
 
   void by_policy(const Ending& ending) {
-    if (seen_.executed && now_ - *seen_.executed >= desired_.restart.reset_after) r_.in_a_row = r_.failures = 0;
+    if (seen_.executed && now_ - *seen_.executed >= desired_.restart.reset_after)
+      r_.in_a_row = r_.failures = 0;
     switch (ending.blame) {
-      case Blame::kBlameless: return back_off(ending, "");
-      case Blame::kHopeless: return finish(AgentState::kFailed, ending.reason, ending.message);
+      case Blame::kBlameless:
+        return back_off(ending, "");
+      case Blame::kHopeless:
+        return finish(AgentState::kFailed, ending.reason, ending.message);
       case Blame::kSuccess:
         r_.failures = 0;
         if (desired_.restart.policy == RestartPolicy::kAlways) return back_off(ending, "");
         return finish(AgentState::kStopped, ending.reason, ending.message);
-      case Blame::kFailure: return failure(ending);
+      case Blame::kFailure:
+        return failure(ending);
     }
   }
 
   void failure(const Ending& ending) {
     const Restart& restart = desired_.restart;
-    if (restart.policy == RestartPolicy::kNever) return finish(AgentState::kFailed, ending.reason, ending.message);
+    if (restart.policy == RestartPolicy::kNever)
+      return finish(AgentState::kFailed, ending.reason, ending.message);
     if (r_.failures >= restart.max_retries && restart.max_retries != Restart::kNoEnd) {
-      std::string limit = restart.max_retries == 0 ? "no restarts allowed" : std::to_string(restart.max_retries) + " restarts in a row did not help";
+      std::string limit = restart.max_retries == 0 ? "no restarts allowed"
+                                                   : std::to_string(restart.max_retries) +
+                                                         " restarts in a row did not help";
       return finish(AgentState::kFailed, ending.reason, ending.message + "; " + limit);
     }
     ++r_.failures;
-    std::string of = restart.max_retries == Restart::kNoEnd ? "" : " of " + std::to_string(restart.max_retries);
+    std::string of =
+        restart.max_retries == Restart::kNoEnd ? "" : " of " + std::to_string(restart.max_retries);
     back_off(ending, "; restart " + std::to_string(r_.failures) + of);
   }
 
@@ -278,8 +351,12 @@ class Stepper {
     wake_at(r_.due);
   }
 
-  std::string unready_message() const { return "not ready within " + format_duration(desired_.readiness.timeout); }
-  static std::string hung_message() { return "the worker did not start the agent within " + format_duration(kExecTimeout); }
+  std::string unready_message() const {
+    return "not ready within " + format_duration(desired_.readiness.timeout);
+  }
+  static std::string hung_message() {
+    return "the worker did not start the agent within " + format_duration(kExecTimeout);
+  }
 
   const Desired& desired_;
   const Observed& seen_;
@@ -291,7 +368,8 @@ class Stepper {
 
 }  // namespace
 
-Step step(const Desired& desired, const Observed& observed, const Record& record, Nanos now, double random) {
+Step step(const Desired& desired, const Observed& observed, const Record& record, Nanos now,
+          double random) {
   return Stepper(desired, observed, record, now, random).run();
 }
 

@@ -1,7 +1,9 @@
-// Whether and when an agent is started, stopped and started again: one small state machine per agent, as a pure function of what should
-// be, what was seen, what is remembered, and the time. No I/O, no clock, no randomness of its own: the caller passes them in.
-// The caller (engine.h) stores the new record, carries out the actions, tells back what it sees, and steps again until nothing changes.
-// Invariant that the property test holds it to: an instance is asked for only when no other instance of the agent can exist.
+// Whether and when an agent is started, stopped and started again: one small state machine per
+// agent, as a pure function of what should be, what was seen, what is remembered, and the time. No
+// I/O, no clock, no randomness of its own: the caller passes them in. The caller (engine.h) stores
+// the new record, carries out the actions, tells back what it sees, and steps again until nothing
+// changes. Invariant that the property test holds it to: an instance is asked for only when no
+// other instance of the agent can exist.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +19,19 @@
 namespace flodea::control {
 
 // Why the last change happened. The texts are the API's.
-enum class Reason { kNone, kExitCode, kSignal, kOom, kHealth, kPolicy, kOperator, kQuota, kWorker, kHost, kLost };
+enum class Reason {
+  kNone,
+  kExitCode,
+  kSignal,
+  kOom,
+  kHealth,
+  kPolicy,
+  kOperator,
+  kQuota,
+  kWorker,
+  kHost,
+  kLost
+};
 const char* reason_name(Reason reason);  // "exit code"; kNone is ""
 
 // What an ending means for the restart policy.
@@ -38,8 +52,10 @@ struct Ending {
 
 struct Desired {
   bool running = true;
-  bool host_open = true;          // false: the supervisor ends; agents are stopped and wait for the next one
-  std::uint64_t incarnation = 1;  // raised to ask for a fresh instance: a changed spec, a restart, a start after a stop
+  bool host_open =
+      true;  // false: the supervisor ends; agents are stopped and wait for the next one
+  std::uint64_t incarnation =
+      1;  // raised to ask for a fresh instance: a changed spec, a restart, a start after a stop
   Restart restart;
   Nanos stop_timeout{};
   Readiness readiness;
@@ -68,16 +84,18 @@ struct Record {
   AgentState state = AgentState::kPending;
   Reason reason = Reason::kOperator;
   std::string message;
-  Generation generation;            // of the last instance asked for
-  std::uint64_t incarnation = 0;    // that this instance was started for
-  std::uint32_t in_a_row = 0;       // restarts without a run of reset_after between them: the exponent of the backoff
-  std::uint32_t failures = 0;       // those of them that count against max_retries
-  std::uint32_t restarts = 0;       // since an operator last started it
+  Generation generation;          // of the last instance asked for
+  std::uint64_t incarnation = 0;  // that this instance was started for
+  std::uint32_t in_a_row =
+      0;  // restarts without a run of reset_after between them: the exponent of the backoff
+  std::uint32_t failures = 0;  // those of them that count against max_retries
+  std::uint32_t restarts = 0;  // since an operator last started it
   StopCause stop_cause = StopCause::kNone;
-  bool stop_told = false;           // kStopping: the stop (or kill) was sent
-  std::optional<AgentState> after;  // kStopping: the ending is accounted for; the state that follows once it is released
-  std::optional<int> exit_code;     // of the last instance that ended
-  Nanos due{};                      // monotonic; kBackoff: next start; kStarting: exec deadline; kStopping: kill
+  bool stop_told = false;  // kStopping: the stop (or kill) was sent
+  std::optional<AgentState>
+      after;  // kStopping: the ending is accounted for; the state that follows once it is released
+  std::optional<int> exit_code;  // of the last instance that ended
+  Nanos due{};  // monotonic; kBackoff: next start; kStarting: exec deadline; kStopping: kill
   bool operator==(const Record&) const = default;
 };
 
@@ -94,16 +112,21 @@ struct Step {
   std::optional<Nanos> wake;    // monotonic: step again then, if nothing happens before
 };
 
-inline constexpr Nanos kExecTimeout = std::chrono::seconds(20);  // from sandbox made to the agent's execve
-inline constexpr Nanos kStopSlack = std::chrono::seconds(2);     // after stop_timeout, before the whole cgroup is killed
+inline constexpr Nanos kExecTimeout =
+    std::chrono::seconds(20);  // from sandbox made to the agent's execve
+inline constexpr Nanos kStopSlack =
+    std::chrono::seconds(2);  // after stop_timeout, before the whole cgroup is killed
 inline constexpr Nanos kKillAgain = std::chrono::seconds(5);
 
-// One step: at most one change of state. `random` is uniform in [0, 1) and only jitters the backoff.
-Step step(const Desired& desired, const Observed& observed, const Record& record, Nanos now, double random);
+// One step: at most one change of state. `random` is uniform in [0, 1) and only jitters the
+// backoff.
+Step step(const Desired& desired, const Observed& observed, const Record& record, Nanos now,
+          double random);
 
 // Delay before restart number `in_a_row` + 1: initial × 2^in_a_row, at most max, ± 10 %.
 Nanos backoff_delay(const Restart& restart, std::uint32_t in_a_row, double random);
 
-bool is_idle(AgentState state);  // no instance should exist in it: pending, backoff, stopped, failed
+bool is_idle(
+    AgentState state);  // no instance should exist in it: pending, backoff, stopped, failed
 
 }  // namespace flodea::control

@@ -1,8 +1,10 @@
-// Random worlds for the state machine: agents that crash, replies that come late or twice, operators who change their minds, a control
-// that dies between storing and acting, a host that starts again. The world counts live instances; it must never count two.
-#include <catch2/catch_test_macros.hpp>
+// Random worlds for the state machine: agents that crash, replies that come late or twice,
+// operators who change their minds, a control that dies between storing and acting, a host that
+// starts again. The world counts live instances; it must never count two.
 #include <deque>
 #include <random>
+
+#include <catch2/catch_test_macros.hpp>
 
 #include "supervisor/control/lifecycle/machine.h"
 
@@ -42,21 +44,40 @@ class Simulation {
  public:
   explicit Simulation(unsigned seed) : random_(seed) {
     desired_.stop_timeout = 1s;
-    desired_.restart = {.policy = static_cast<RestartPolicy>(pick(3)), .max_retries = pick(2) != 0 ? Restart::kNoEnd : 3u};
+    desired_.restart = {.policy = static_cast<RestartPolicy>(pick(3)),
+                        .max_retries = pick(2) != 0 ? Restart::kNoEnd : 3u};
     desired_.readiness.self = pick(4) == 0;
   }
 
   void disturb() {
     switch (pick(12)) {
-      case 0: want(true); break;
-      case 1: want(false); break;
-      case 2: ++desired_.incarnation; break;
-      case 3: end_instance(); break;
-      case 4: restart_control(); break;
-      case 5: restart_host(); break;
-      case 6: now_ += std::chrono::milliseconds(pick(40'000)); break;
-      case 7: if (!inbox_.empty()) inbox_.push_back(inbox_.front()); break;  // a reply that comes twice
-      default: deliver(); break;
+      case 0:
+        want(true);
+        break;
+      case 1:
+        want(false);
+        break;
+      case 2:
+        ++desired_.incarnation;
+        break;
+      case 3:
+        end_instance();
+        break;
+      case 4:
+        restart_control();
+        break;
+      case 5:
+        restart_host();
+        break;
+      case 6:
+        now_ += std::chrono::milliseconds(pick(40'000));
+        break;
+      case 7:
+        if (!inbox_.empty()) inbox_.push_back(inbox_.front());
+        break;  // a reply that comes twice
+      default:
+        deliver();
+        break;
     }
     settle();
   }
@@ -69,14 +90,18 @@ class Simulation {
       deliver();
       settle();
     }
-    bool nothing_left = world_.life == World::Life::kNone && observed_.presence == Presence::kAbsent;
-    bool over = (record_.state == AgentState::kStopped || record_.state == AgentState::kFailed) && nothing_left;
+    bool nothing_left =
+        world_.life == World::Life::kNone && observed_.presence == Presence::kAbsent;
+    bool over = (record_.state == AgentState::kStopped || record_.state == AgentState::kFailed) &&
+                nothing_left;
     if (!desired_.running) return over;
     bool up = record_.state == AgentState::kRunning && world_.life == World::Life::kRunning;
     return up || (over && record_.incarnation == desired_.incarnation);
   }
   bool two_instances() const { return world_.two_instances; }
-  std::string describe() const { return std::string(state_name(record_.state)) + " " + record_.message; }
+  std::string describe() const {
+    return std::string(state_name(record_.state)) + " " + record_.message;
+  }
 
  private:
   unsigned pick(unsigned bound) { return static_cast<unsigned>(random_() % bound); }
@@ -98,9 +123,12 @@ class Simulation {
     observed_ = {};
     record_.stop_told = false;
     if (world_.life == World::Life::kNone) return;
-    observed_.presence = world_.life == World::Life::kRunning ? Presence::kPresent : Presence::kEnded;
-    observed_.ending = {.blame = Blame::kFailure, .reason = Reason::kLost, .message = "ended", .exit_code = {}};
-    if (observed_.presence == Presence::kPresent) inbox_.push_back({Message::Kind::kExecuted, world_.generation});
+    observed_.presence =
+        world_.life == World::Life::kRunning ? Presence::kPresent : Presence::kEnded;
+    observed_.ending = {
+        .blame = Blame::kFailure, .reason = Reason::kLost, .message = "ended", .exit_code = {}};
+    if (observed_.presence == Presence::kPresent)
+      inbox_.push_back({Message::Kind::kExecuted, world_.generation});
   }
   void restart_host() {
     world_.life = World::Life::kNone;
@@ -112,7 +140,8 @@ class Simulation {
       Step next = step(desired_, observed_, record_, now_, 0.5);
       bool same = next.record == record_ && next.actions.empty();
       record_ = next.record;
-      if (!calm_ && !next.actions.empty() && pick(60) == 0) return restart_control();  // dies between storing and acting
+      if (!calm_ && !next.actions.empty() && pick(60) == 0)
+        return restart_control();  // dies between storing and acting
       for (const Action& action : next.actions) perform(action);
       if (same) return;
     }
@@ -123,11 +152,15 @@ class Simulation {
     switch (action.kind) {
       case Action::Kind::kStart:
         observed_ = {.presence = Presence::kRequested};
-        if (!calm_ && pick(6) == 0) return inbox_.push_back({Message::Kind::kStartFailed, record_.generation});
-        if (world_.start(record_.generation)) inbox_.push_back({Message::Kind::kStarted, record_.generation});
+        if (!calm_ && pick(6) == 0)
+          return inbox_.push_back({Message::Kind::kStartFailed, record_.generation});
+        if (world_.start(record_.generation))
+          inbox_.push_back({Message::Kind::kStarted, record_.generation});
         break;
       case Action::Kind::kStop:
-      case Action::Kind::kKill: end_instance(); break;
+      case Action::Kind::kKill:
+        end_instance();
+        break;
       case Action::Kind::kRelease:
         observed_.presence = Presence::kReleasing;
         world_.release(record_.generation);
@@ -136,7 +169,8 @@ class Simulation {
     }
   }
 
-  // As the engine does: what is of another generation, or cannot follow on what was seen, is not heard.
+  // As the engine does: what is of another generation, or cannot follow on what was seen, is not
+  // heard.
   void deliver() {
     if (inbox_.empty()) return;
     Message message = inbox_.front();
@@ -148,12 +182,17 @@ class Simulation {
         observed_.presence = Presence::kPresent;
         inbox_.push_back({Message::Kind::kExecuted, message.generation});
         break;
-      case Message::Kind::kStartFailed: ended(Presence::kRequested, "could not be started"); break;
+      case Message::Kind::kStartFailed:
+        ended(Presence::kRequested, "could not be started");
+        break;
       case Message::Kind::kExecuted:
-        if (observed_.presence == Presence::kPresent && !observed_.executed) observed_.executed = now_;
+        if (observed_.presence == Presence::kPresent && !observed_.executed)
+          observed_.executed = now_;
         observed_.ready = calm_ || pick(2) == 0;
         break;
-      case Message::Kind::kEnded: ended(Presence::kPresent, "exit code 1"); break;
+      case Message::Kind::kEnded:
+        ended(Presence::kPresent, "exit code 1");
+        break;
       case Message::Kind::kReleased:
         if (observed_.presence == Presence::kReleasing) observed_ = {};
         break;
@@ -162,7 +201,10 @@ class Simulation {
   void ended(Presence from, std::string message) {
     if (observed_.presence != from && observed_.presence != Presence::kRequested) return;
     observed_.presence = Presence::kEnded;
-    observed_.ending = {.blame = static_cast<Blame>(pick(4)), .reason = Reason::kExitCode, .message = std::move(message), .exit_code = 1};
+    observed_.ending = {.blame = static_cast<Blame>(pick(4)),
+                        .reason = Reason::kExitCode,
+                        .message = std::move(message),
+                        .exit_code = 1};
   }
 
   std::mt19937 random_;
@@ -177,7 +219,8 @@ class Simulation {
 
 }  // namespace
 
-TEST_CASE("whatever happens in whatever order, the machine converges and never asks for two instances") {
+TEST_CASE(
+    "whatever happens in whatever order, the machine converges and never asks for two instances") {
   for (unsigned seed = 1; seed <= 4000; ++seed) {
     Simulation simulation(seed);
     for (int i = 0; i < 120; ++i) simulation.disturb();

@@ -1,6 +1,7 @@
 #include "supervisor/control/lifecycle/machine.h"
 
 #include <algorithm>
+
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
 

@@ -4,7 +4,8 @@
 
 namespace flodea::control {
 
-void Meters::add(const AgentId& agent, const std::vector<CgroupPath>& cgroups, const UniqueFd& store) {
+void Meters::add(const AgentId& agent, const std::vector<CgroupPath>& cgroups,
+                 const UniqueFd& store) {
   auto meter = std::make_shared<Meter>();
   if (auto reader = CgroupReader::open(cgroups)) meter->cgroup = std::move(*reader);
   if (auto copy = store.duplicate()) meter->store = std::move(*copy);

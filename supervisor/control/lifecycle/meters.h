@@ -1,6 +1,7 @@
-// What running instances use, read where the kernel counts it: cgroup files and the file system of the volume. Thread-safe: asked on
-// gRPC threads (Self/Usage) and on the core thread. An instance's meter holds a descriptor of its store; `remove` has closed it on
-// return, so that the volume can go.
+// What running instances use, read where the kernel counts it: cgroup files and the file system of
+// the volume. Thread-safe: asked on gRPC threads (Self/Usage) and on the core thread. An instance's
+// meter holds a descriptor of its store; `remove` has closed it on return, so that the volume can
+// go.
 #pragma once
 
 #include <map>

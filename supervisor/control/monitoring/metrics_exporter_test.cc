@@ -196,8 +196,7 @@ TEST_CASE("every family is in docs/metrics.md, and the page names no other") {
   exporter->call_ended("a", "M/X", "OK", milliseconds(1));
   exporter->started("a", {{"exec", milliseconds(1)}});
   exporter->service_restarted("vault");
-  auto source = std::filesystem::path(__FILE__).parent_path();
-  std::ifstream file(source / "../../../docs/metrics.md");
+  std::ifstream file(FLODEA_METRICS_PAGE);
   std::string page(std::istreambuf_iterator<char>(file), {});
   REQUIRE(!page.empty());
   auto names = [](const std::string& text, const std::regex& pattern) {

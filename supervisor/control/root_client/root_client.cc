@@ -22,7 +22,8 @@ class RootClient::Impl {
 
   Status watch() {
     int flags = ::fcntl(socket_.get(), F_GETFL);
-    if (flags < 0 || ::fcntl(socket_.get(), F_SETFL, flags | O_NONBLOCK) != 0) return fail_errno("socket to flodead");
+    if (flags < 0 || ::fcntl(socket_.get(), F_SETFL, flags | O_NONBLOCK) != 0)
+      return fail_errno("socket to flodead");
     return loop_.watch(socket_.get(), EPOLLIN, [this](std::uint32_t events) { turn(events); });
   }
 
@@ -32,18 +33,21 @@ class RootClient::Impl {
     Pending& pending = pending_[id];
     pending.bytes = request.SerializeAsString();
     pending.handler = std::move(handler);
-    if (lost_) return loop_.post([this, id] { answer(id, fail(Code::kUnavailable, "flodead is gone")); });
+    if (lost_)
+      return loop_.post([this, id] { answer(id, fail(Code::kUnavailable, "flodead is gone")); });
     send(id);
   }
 
   // A request whose reply carries nothing but its code.
   void command(pb::Request message, Callback<void> done) {
-    request(std::move(message), [done = std::move(done)](Result<pb::Reply> reply, std::vector<UniqueFd>&) {
-      done(reply ? Status() : Status(tl::unexpected(std::move(reply).error())));
-    });
+    request(std::move(message),
+            [done = std::move(done)](Result<pb::Reply> reply, std::vector<UniqueFd>&) {
+              done(reply ? Status() : Status(tl::unexpected(std::move(reply).error())));
+            });
   }
 
-  void list_page(std::string token, std::vector<ListedInstance> so_far, Callback<std::vector<ListedInstance>> done);
+  void list_page(std::string token, std::vector<ListedInstance> so_far,
+                 Callback<std::vector<ListedInstance>> done);
 
  private:
   struct Pending {
@@ -79,7 +83,9 @@ class RootClient::Impl {
   }
 
   void refuse_later(std::uint64_t id, Error error) {
-    loop_.post([this, id, error = std::move(error)]() mutable { answer(id, tl::unexpected(std::move(error))); });
+    loop_.post([this, id, error = std::move(error)]() mutable {
+      answer(id, tl::unexpected(std::move(error)));
+    });
   }
 
   void overdue(std::uint64_t id) {
@@ -107,7 +113,8 @@ class RootClient::Impl {
     for (int i = 0; i < 64; ++i) {  // then others of the loop get their turn
       auto message = receive_fd_message(socket_.get());
       if (!message && message.error().sys_errno == EAGAIN) return;
-      if (!message && message.error().code == Code::kInvalidArgument) continue;  // truncated: asked again when overdue
+      if (!message && message.error().code == Code::kInvalidArgument)
+        continue;  // truncated: asked again when overdue
       if (!message) return lose(message.error());
       take(*message);
     }
@@ -128,11 +135,17 @@ class RootClient::Impl {
         break;
       case pb::Reply::kServiceChanged: {
         const auto& change = reply.service_changed();
-        events_.on_service_changed({.service = change.service(), .up = change.up(), .why = change.why(), .restarts = change.restarts()});
+        events_.on_service_changed({.service = change.service(),
+                                    .up = change.up(),
+                                    .why = change.why(),
+                                    .restarts = change.restarts()});
         break;
       }
-      case pb::Reply::kShutdownRequested: events_.on_shutdown_requested(); break;
-      case pb::Reply::EVENT_NOT_SET: break;
+      case pb::Reply::kShutdownRequested:
+        events_.on_shutdown_requested();
+        break;
+      case pb::Reply::EVENT_NOT_SET:
+        break;
     }
   }
 
@@ -140,7 +153,8 @@ class RootClient::Impl {
     if (std::exchange(lost_, true)) return;
     loop_.unwatch(socket_.get());
     unsent_.clear();
-    while (!pending_.empty()) answer(pending_.begin()->first, fail(Code::kUnavailable, "flodead is gone"));
+    while (!pending_.empty())
+      answer(pending_.begin()->first, fail(Code::kUnavailable, "flodead is gone"));
     events_.on_root_lost(why);
   }
 
@@ -154,10 +168,12 @@ class RootClient::Impl {
   bool lost_ = false;
 };
 
-void RootClient::Impl::list_page(std::string token, std::vector<ListedInstance> so_far, Callback<std::vector<ListedInstance>> done) {
+void RootClient::Impl::list_page(std::string token, std::vector<ListedInstance> so_far,
+                                 Callback<std::vector<ListedInstance>> done) {
   pb::Request message;
   message.mutable_list()->set_page_token(token);
-  request(std::move(message), [this, so_far = std::move(so_far), done = std::move(done)](Result<pb::Reply> reply, std::vector<UniqueFd>&) mutable {
+  request(std::move(message), [this, so_far = std::move(so_far), done = std::move(done)](
+                                  Result<pb::Reply> reply, std::vector<UniqueFd>&) mutable {
     if (!reply) return done(tl::unexpected(std::move(reply).error()));
     for (const auto& instance : reply->list().instances()) {
       if (auto listed = listed_of(instance)) so_far.push_back(std::move(*listed));
@@ -179,7 +195,8 @@ Verb& of_instance(Verb* verb, const AgentId& agent, Generation generation) {
 // Turns a reply into what its verb promises; `read` sees only successful ones.
 template <class T, class Read>
 auto reading(RootClient::Callback<T> done, Read read) {
-  return [done = std::move(done), read = std::move(read)](Result<pb::Reply> reply, std::vector<UniqueFd>& fds) {
+  return [done = std::move(done), read = std::move(read)](Result<pb::Reply> reply,
+                                                          std::vector<UniqueFd>& fds) {
     if (!reply) return done(tl::unexpected(std::move(reply).error()));
     done(read(*reply, fds));
   };
@@ -187,7 +204,8 @@ auto reading(RootClient::Callback<T> done, Read read) {
 
 }  // namespace
 
-Result<std::unique_ptr<RootClient>> RootClient::create(EventLoop& loop, UniqueFd socket, RootEvents& events, Nanos patience) {
+Result<std::unique_ptr<RootClient>> RootClient::create(EventLoop& loop, UniqueFd socket,
+                                                       RootEvents& events, Nanos patience) {
   auto impl = std::make_unique<Impl>(loop, std::move(socket), events, patience);
   TRY(impl->watch());
   return std::unique_ptr<RootClient>(new RootClient(std::move(impl)));
@@ -199,70 +217,93 @@ RootClient::~RootClient() = default;
 void RootClient::hello(Callback<HostFacts> done) {
   pb::Request message;
   message.mutable_hello()->set_protocol(1);
-  impl_->request(std::move(message), reading<HostFacts>(std::move(done), [](const pb::Reply& reply, auto&) -> Result<HostFacts> {
-    if (reply.hello().protocol() != 1) return fail(Code::kFailedPrecondition, "flodead speaks root protocol " + std::to_string(reply.hello().protocol()));
-    return facts_of(reply.hello());
-  }));
+  impl_->request(
+      std::move(message),
+      reading<HostFacts>(std::move(done), [](const pb::Reply& reply, auto&) -> Result<HostFacts> {
+        if (reply.hello().protocol() != 1)
+          return fail(Code::kFailedPrecondition,
+                      "flodead speaks root protocol " + std::to_string(reply.hello().protocol()));
+        return facts_of(reply.hello());
+      }));
 }
 
-void RootClient::create_volume(const AgentId& agent, std::uint64_t size_bytes, Callback<bool> done) {
+void RootClient::create_volume(const AgentId& agent, std::uint64_t size_bytes,
+                               Callback<bool> done) {
   pb::Request message;
   message.mutable_create_volume()->set_agent_id(agent.text());
   message.mutable_create_volume()->set_size_bytes(size_bytes);
-  impl_->request(std::move(message), reading<bool>(std::move(done), [](const pb::Reply& reply, auto&) -> Result<bool> {
-    return reply.create_volume().created();
-  }));
+  impl_->request(std::move(message),
+                 reading<bool>(std::move(done), [](const pb::Reply& reply, auto&) -> Result<bool> {
+                   return reply.create_volume().created();
+                 }));
 }
 
 void RootClient::start(const StartRequest& request, Callback<StartedInstance> done) {
   pb::Request message;
   *message.mutable_start() = encode_start(request);
-  impl_->request(std::move(message), reading<StartedInstance>(std::move(done), [](const pb::Reply& reply, auto& fds) {
-    return started_with_fds(reply.start(), fds);
-  }));
+  impl_->request(std::move(message),
+                 reading<StartedInstance>(std::move(done), [](const pb::Reply& reply, auto& fds) {
+                   return started_with_fds(reply.start(), fds);
+                 }));
 }
 
-void RootClient::adopt(const AgentId& agent, Generation generation, Callback<StartedInstance> done) {
+void RootClient::adopt(const AgentId& agent, Generation generation,
+                       Callback<StartedInstance> done) {
   pb::Request message;
   of_instance(message.mutable_adopt(), agent, generation);
-  impl_->request(std::move(message), reading<StartedInstance>(std::move(done), [](const pb::Reply& reply, auto& fds) {
-    return started_with_fds(reply.start(), fds);
-  }));
+  impl_->request(std::move(message),
+                 reading<StartedInstance>(std::move(done), [](const pb::Reply& reply, auto& fds) {
+                   return started_with_fds(reply.start(), fds);
+                 }));
 }
 
-void RootClient::kill(const AgentId& agent, Generation generation, const std::string& reason, Callback<void> done) {
+void RootClient::kill(const AgentId& agent, Generation generation, const std::string& reason,
+                      Callback<void> done) {
   pb::Request message;
   of_instance(message.mutable_kill(), agent, generation).set_reason(reason);
   impl_->command(std::move(message), std::move(done));
 }
 
-void RootClient::release(const AgentId& agent, Generation generation, Callback<std::vector<std::string>> done) {
+void RootClient::release(const AgentId& agent, Generation generation,
+                         Callback<std::vector<std::string>> done) {
   pb::Request message;
   of_instance(message.mutable_release(), agent, generation);
   using Leftovers = std::vector<std::string>;
-  impl_->request(std::move(message), reading<Leftovers>(std::move(done), [](const pb::Reply& reply, auto&) -> Result<Leftovers> {
-    return Leftovers(reply.release().leftovers().begin(), reply.release().leftovers().end());
-  }));
+  impl_->request(
+      std::move(message),
+      reading<Leftovers>(std::move(done), [](const pb::Reply& reply, auto&) -> Result<Leftovers> {
+        return Leftovers(reply.release().leftovers().begin(), reply.release().leftovers().end());
+      }));
 }
 
 void RootClient::destroy_volume(const AgentId& agent, Callback<RemovalReceipt> done) {
   pb::Request message;
   message.mutable_destroy_volume()->set_agent_id(agent.text());
-  impl_->request(std::move(message), reading<RemovalReceipt>(std::move(done), [agent](const pb::Reply& reply, auto&) -> Result<RemovalReceipt> {
-    const auto& destroyed = reply.destroy_volume();
-    return RemovalReceipt{.id = agent, .key_digest = destroyed.key_digest(), .destroyed = Nanos(destroyed.destroyed_ns())};
-  }));
+  impl_->request(
+      std::move(message),
+      reading<RemovalReceipt>(std::move(done),
+                              [agent](const pb::Reply& reply, auto&) -> Result<RemovalReceipt> {
+                                const auto& destroyed = reply.destroy_volume();
+                                return RemovalReceipt{.id = agent,
+                                                      .key_digest = destroyed.key_digest(),
+                                                      .destroyed = Nanos(destroyed.destroyed_ns())};
+                              }));
 }
 
-void RootClient::list(Callback<std::vector<ListedInstance>> done) { impl_->list_page("", {}, std::move(done)); }
+void RootClient::list(Callback<std::vector<ListedInstance>> done) {
+  impl_->list_page("", {}, std::move(done));
+}
 
-void RootClient::set_deadline(const AgentId& agent, Generation generation, Nanos boot, Callback<void> done) {
+void RootClient::set_deadline(const AgentId& agent, Generation generation, Nanos boot,
+                              Callback<void> done) {
   pb::Request message;
-  of_instance(message.mutable_set_deadline(), agent, generation).set_boottime_ns(static_cast<std::uint64_t>(boot.count()));
+  of_instance(message.mutable_set_deadline(), agent, generation)
+      .set_boottime_ns(static_cast<std::uint64_t>(boot.count()));
   impl_->command(std::move(message), std::move(done));
 }
 
-void RootClient::freeze(const AgentId& agent, Generation generation, bool frozen, Callback<void> done) {
+void RootClient::freeze(const AgentId& agent, Generation generation, bool frozen,
+                        Callback<void> done) {
   pb::Request message;
   of_instance(message.mutable_freeze(), agent, generation).set_frozen(frozen);
   impl_->command(std::move(message), std::move(done));

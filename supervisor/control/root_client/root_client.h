@@ -1,8 +1,10 @@
-// Control's side of the root protocol (proto/flodea/root/v1): typed requests to flodead, their replies, and its events.
-// Owner: control's core thread; every method and callback runs on it. No method blocks: what does not fit the socket waits in a queue.
-// Every request is answered exactly once. flodead's verbs are idempotent, so one whose reply does not come is sent again
-// (`attempts` times, each after `patience`), and only then answered with kDeadlineExceeded. A reply nobody waits for is dropped,
-// its descriptors closed. When flodead is gone every pending request ends with kUnavailable and `on_root_lost` is called once.
+// Control's side of the root protocol (proto/flodea/root/v1): typed requests to flodead, their
+// replies, and its events. Owner: control's core thread; every method and callback runs on it. No
+// method blocks: what does not fit the socket waits in a queue. Every request is answered exactly
+// once. flodead's verbs are idempotent, so one whose reply does not come is sent again
+// (`attempts` times, each after `patience`), and only then answered with kDeadlineExceeded. A reply
+// nobody waits for is dropped, its descriptors closed. When flodead is gone every pending request
+// ends with kUnavailable and `on_root_lost` is called once.
 #pragma once
 
 #include <cstdint>
@@ -99,15 +101,19 @@ class RootClient {
   static constexpr Nanos kPatience = std::chrono::seconds(30);
 
   // `events` must outlive the client. The socket is made non-blocking.
-  static Result<std::unique_ptr<RootClient>> create(EventLoop& loop, UniqueFd socket, RootEvents& events, Nanos patience = kPatience);
+  static Result<std::unique_ptr<RootClient>> create(EventLoop& loop, UniqueFd socket,
+                                                    RootEvents& events, Nanos patience = kPatience);
   virtual ~RootClient();
 
   void hello(Callback<HostFacts> done);
-  void create_volume(const AgentId& agent, std::uint64_t size_bytes, Callback<bool> done);  // true: it was made now
+  void create_volume(const AgentId& agent, std::uint64_t size_bytes,
+                     Callback<bool> done);  // true: it was made now
   void start(const StartRequest& request, Callback<StartedInstance> done);
   void adopt(const AgentId& agent, Generation generation, Callback<StartedInstance> done);
-  void kill(const AgentId& agent, Generation generation, const std::string& reason, Callback<void> done);
-  void release(const AgentId& agent, Generation generation, Callback<std::vector<std::string>> done);  // leftovers
+  void kill(const AgentId& agent, Generation generation, const std::string& reason,
+            Callback<void> done);
+  void release(const AgentId& agent, Generation generation,
+               Callback<std::vector<std::string>> done);  // leftovers
   void destroy_volume(const AgentId& agent, Callback<RemovalReceipt> done);
   void list(Callback<std::vector<ListedInstance>> done);  // every page
   void set_deadline(const AgentId& agent, Generation generation, Nanos boot, Callback<void> done);

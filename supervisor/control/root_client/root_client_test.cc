@@ -2,8 +2,9 @@
 
 #include <fcntl.h>
 
-#include <catch2/catch_test_macros.hpp>
 #include <filesystem>
+
+#include <catch2/catch_test_macros.hpp>
 
 #include "supervisor/control/root_client/testing/fake_root_service.h"
 
@@ -44,15 +45,20 @@ struct Bench {
     return std::move(*answer);
   }
   Result<StartedInstance> start(const AgentId& id) {
-    StartRequest request{.agent = id, .generation = {1}, .hostname = "a", .bundle = *BundleDigest::from_hex(std::string(64, 'a')),
-                         .runtime = "python", .resources = {}};
+    StartRequest request{.agent = id,
+                         .generation = {1},
+                         .hostname = "a",
+                         .bundle = *BundleDigest::from_hex(std::string(64, 'a')),
+                         .runtime = "python",
+                         .resources = {}};
     return ask<StartedInstance>([&](auto done) { client->start(request, done); });
   }
 };
 
 std::size_t open_descriptors() {
   std::size_t count = 0;
-  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) ++count;
+  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd"))
+    ++count;
   return count;
 }
 
@@ -100,7 +106,8 @@ TEST_CASE("a reply that comes twice is answered once, and its descriptors are cl
   REQUIRE(b.start(kAgent));
   std::size_t before = open_descriptors();
   for (int i = 0; i < 50; ++i) REQUIRE(b.start(kAgent));
-  REQUIRE(b.ask<HostFacts>([&](auto done) { b.client->hello(done); }));  // all that was sent has been read
+  REQUIRE(b.ask<HostFacts>(
+      [&](auto done) { b.client->hello(done); }));  // all that was sent has been read
   CHECK(open_descriptors() == before);
 }
 

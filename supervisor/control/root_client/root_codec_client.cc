@@ -6,8 +6,9 @@ namespace flodea::control {
 namespace {
 
 CgroupController controller_of(const std::string& name) {
-  static constexpr std::array kAll{CgroupController::kUnified, CgroupController::kMemory, CgroupController::kPids,
-                                   CgroupController::kCpu, CgroupController::kCpuacct, CgroupController::kIo};
+  static constexpr std::array kAll{CgroupController::kUnified, CgroupController::kMemory,
+                                   CgroupController::kPids,    CgroupController::kCpu,
+                                   CgroupController::kCpuacct, CgroupController::kIo};
   for (CgroupController controller : kAll) {
     if (controller_name(controller) == name) return controller;
   }
@@ -26,10 +27,18 @@ Error error_of(const root::v1::Reply& reply) {
 
 HostFacts facts_of(const root::v1::HelloReply& reply) {
   const root::v1::Host& host = reply.host();
-  HostFacts facts{.epoch = {reply.epoch()}, .boot_id = reply.boot_id(), .kernel = host.kernel(), .cgroup = host.cgroup(),
-                  .volume_backend = host.volume_backend(), .landlock_abi = host.landlock_abi(), .cpus = host.cpus(),
-                  .uid_ranges = host.uid_ranges(), .vault_takeover = host.vault_takeover(), .weakened = host.weakened(),
-                  .memory_bytes = host.memory_bytes(), .volumes_free_bytes = host.volumes_free_bytes()};
+  HostFacts facts{.epoch = {reply.epoch()},
+                  .boot_id = reply.boot_id(),
+                  .kernel = host.kernel(),
+                  .cgroup = host.cgroup(),
+                  .volume_backend = host.volume_backend(),
+                  .landlock_abi = host.landlock_abi(),
+                  .cpus = host.cpus(),
+                  .uid_ranges = host.uid_ranges(),
+                  .vault_takeover = host.vault_takeover(),
+                  .weakened = host.weakened(),
+                  .memory_bytes = host.memory_bytes(),
+                  .volumes_free_bytes = host.volumes_free_bytes()};
   facts.missing.assign(host.missing().begin(), host.missing().end());
   facts.limits.assign(host.limits().begin(), host.limits().end());
   facts.runtimes.insert(host.runtimes().begin(), host.runtimes().end());
@@ -38,34 +47,58 @@ HostFacts facts_of(const root::v1::HelloReply& reply) {
 
 StartedInstance started_of(const root::v1::StartReply& reply) {
   StartedInstance out{.worker_pid = reply.worker_pid(), .uid_base = reply.uid_base()};
-  for (const auto& phase : reply.phases()) out.phases.push_back({phase.name(), Nanos(static_cast<std::int64_t>(phase.nanos()))});
-  for (const auto& dir : reply.cgroups()) out.cgroups.push_back({controller_of(dir.controller()), dir.path()});
+  for (const auto& phase : reply.phases())
+    out.phases.push_back({phase.name(), Nanos(static_cast<std::int64_t>(phase.nanos()))});
+  for (const auto& dir : reply.cgroups())
+    out.cgroups.push_back({controller_of(dir.controller()), dir.path()});
   return out;
 }
 
-Result<StartedInstance> started_with_fds(const root::v1::StartReply& reply, std::vector<UniqueFd>& fds) {
-  if (fds.size() != 4) return fail(Code::kInternal, "flodead sent " + std::to_string(fds.size()) + " descriptors of an instance, not 4");
+Result<StartedInstance> started_with_fds(const root::v1::StartReply& reply,
+                                         std::vector<UniqueFd>& fds) {
+  if (fds.size() != 4)
+    return fail(Code::kInternal, "flodead sent " + std::to_string(fds.size()) +
+                                     " descriptors of an instance, not 4");
   StartedInstance out = started_of(reply);
-  out.fds = {.attach = std::move(fds[0]), .log_pipe = std::move(fds[1]), .page = std::move(fds[2]), .store = std::move(fds[3])};
+  out.fds = {.attach = std::move(fds[0]),
+             .log_pipe = std::move(fds[1]),
+             .page = std::move(fds[2]),
+             .store = std::move(fds[3])};
   return out;
 }
 
 Result<InstanceExit> exit_of(const root::v1::InstanceExited& event) {
-  InstanceExit out{.agent = TRY(AgentId::parse(event.agent_id())), .generation = {event.generation()}, .signaled = event.signaled(),
-                   .value = event.value(), .status_known = event.status_known(), .oom_kills = event.oom_kills(),
-                   .memory_peak = event.memory_peak(), .cpu_nanos = event.cpu_nanos(), .killed_by = event.killed_by()};
+  InstanceExit out{.agent = TRY(AgentId::parse(event.agent_id())),
+                   .generation = {event.generation()},
+                   .signaled = event.signaled(),
+                   .value = event.value(),
+                   .status_known = event.status_known(),
+                   .oom_kills = event.oom_kills(),
+                   .memory_peak = event.memory_peak(),
+                   .cpu_nanos = event.cpu_nanos(),
+                   .killed_by = event.killed_by()};
   return out;
 }
 
 Result<ListedInstance> listed_of(const root::v1::Instance& instance) {
   using State = ListedInstance::State;
-  ListedInstance out{.agent = TRY(AgentId::parse(instance.agent_id())), .generation = {instance.generation()}};
+  ListedInstance out{.agent = TRY(AgentId::parse(instance.agent_id())),
+                     .generation = {instance.generation()}};
   switch (instance.state()) {
-    case root::v1::INSTANCE_STATE_STARTING: out.state = State::kStarting; break;
-    case root::v1::INSTANCE_STATE_RUNNING: out.state = State::kRunning; break;
-    case root::v1::INSTANCE_STATE_EXITED: out.state = State::kExited; break;
-    case root::v1::INSTANCE_STATE_RELEASING: out.state = State::kReleasing; break;
-    default: break;
+    case root::v1::INSTANCE_STATE_STARTING:
+      out.state = State::kStarting;
+      break;
+    case root::v1::INSTANCE_STATE_RUNNING:
+      out.state = State::kRunning;
+      break;
+    case root::v1::INSTANCE_STATE_EXITED:
+      out.state = State::kExited;
+      break;
+    case root::v1::INSTANCE_STATE_RELEASING:
+      out.state = State::kReleasing;
+      break;
+    default:
+      break;
   }
   if (instance.has_exit()) {
     out.exit = TRY(exit_of(instance.exit()));

@@ -9,9 +9,12 @@ using Json = nlohmann::json;
 
 const char* policy_name(RestartPolicy policy) {
   switch (policy) {
-    case RestartPolicy::kAlways: return "always";
-    case RestartPolicy::kNever: return "never";
-    case RestartPolicy::kOnFailure: break;
+    case RestartPolicy::kAlways:
+      return "always";
+    case RestartPolicy::kNever:
+      return "never";
+    case RestartPolicy::kOnFailure:
+      break;
   }
   return "on-failure";
 }
@@ -21,7 +24,8 @@ RestartPolicy policy_of(const std::string& name) {
   return name == "never" ? RestartPolicy::kNever : RestartPolicy::kOnFailure;
 }
 
-// Reads one field if it is there; a value of another type is an error of nlohmann's, met in restore_manifest.
+// Reads one field if it is there; a value of another type is an error of nlohmann's, met in
+// restore_manifest.
 template <class T>
 void read(const Json& json, const char* key, T& out) {
   if (auto it = json.find(key); it != json.end()) out = it->get<T>();
@@ -35,8 +39,13 @@ Json part(const Json& json, const char* key) {
 }
 
 Json encode(const Resources& r) {
-  return {{"memory", r.memory_bytes}, {"cpu_millis", r.cpu_millis}, {"pids", r.pids}, {"disk", r.disk_bytes},
-          {"open_files", r.open_files}, {"calls_per_second", r.calls_per_second}, {"log_rate", r.log_bytes_per_second}};
+  return {{"memory", r.memory_bytes},
+          {"cpu_millis", r.cpu_millis},
+          {"pids", r.pids},
+          {"disk", r.disk_bytes},
+          {"open_files", r.open_files},
+          {"calls_per_second", r.calls_per_second},
+          {"log_rate", r.log_bytes_per_second}};
 }
 Resources decode_resources(const Json& json) {
   Resources r;
@@ -51,8 +60,11 @@ Resources decode_resources(const Json& json) {
 }
 
 Json encode(const Restart& r) {
-  return {{"policy", policy_name(r.policy)}, {"max_retries", r.max_retries}, {"initial", r.initial.count()},
-          {"max", r.max.count()}, {"reset_after", r.reset_after.count()}};
+  return {{"policy", policy_name(r.policy)},
+          {"max_retries", r.max_retries},
+          {"initial", r.initial.count()},
+          {"max", r.max.count()},
+          {"reset_after", r.reset_after.count()}};
 }
 Restart decode_restart(const Json& json) {
   Restart r;
@@ -66,7 +78,9 @@ Restart decode_restart(const Json& json) {
   return r;
 }
 
-Json encode(const RuntimeSpec& r) { return {{"type", r.type}, {"entrypoint", r.entrypoint}, {"args", r.args}, {"env", r.env}}; }
+Json encode(const RuntimeSpec& r) {
+  return {{"type", r.type}, {"entrypoint", r.entrypoint}, {"args", r.args}, {"env", r.env}};
+}
 RuntimeSpec decode_runtime(const Json& json) {
   RuntimeSpec r;
   read(json, "type", r.type);

@@ -1,5 +1,6 @@
-// Manifests as state.db keeps them: JSON with exact numbers (bytes, nanoseconds), independent of the operators' API and its checks, so
-// that what was accepted once is read again by every later build. Fields that are missing have their defaults; unknown ones are ignored.
+// Manifests as state.db keeps them: JSON with exact numbers (bytes, nanoseconds), independent of
+// the operators' API and its checks, so that what was accepted once is read again by every later
+// build. Fields that are missing have their defaults; unknown ones are ignored.
 #pragma once
 
 #include <string>

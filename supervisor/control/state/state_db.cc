@@ -10,21 +10,28 @@ using sqlite::Statement;
 
 // The machine's part, in this order in every statement that writes it.
 const std::string kStateColumns =
-    "state=?2, reason=?3, message=?4, generation=?5, started_incarnation=?6, in_a_row=?7, failures=?8, restarts=?9, stop_cause=?10, "
+    "state=?2, reason=?3, message=?4, generation=?5, started_incarnation=?6, in_a_row=?7, "
+    "failures=?8, restarts=?9, stop_cause=?10, "
     "after=?11, exit_code=?12, state_since=?13, next_start=?14, boot_id=?15, volume_made=?16";
 
 const std::string kUpdateState = "UPDATE agents SET " + kStateColumns + " WHERE id=?1";
 const std::string kUpsert =
-    "INSERT INTO agents (id, state, reason, message, generation, started_incarnation, in_a_row, failures, restarts, stop_cause, after, "
-    "exit_code, state_since, next_start, boot_id, volume_made, name, revision, created, desired_running, incarnation, removal) "
-    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22) "
+    "INSERT INTO agents (id, state, reason, message, generation, started_incarnation, in_a_row, "
+    "failures, restarts, stop_cause, after, "
+    "exit_code, state_since, next_start, boot_id, volume_made, name, revision, created, "
+    "desired_running, incarnation, removal) "
+    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, "
+    "?20, ?21, ?22) "
     "ON CONFLICT (id) DO UPDATE SET " +
     kStateColumns + ", revision=?18, desired_running=?20, incarnation=?21, removal=?22";
-constexpr const char* kInsertRevision = "INSERT INTO revisions (agent, revision, manifest) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+constexpr const char* kInsertRevision =
+    "INSERT INTO revisions (agent, revision, manifest) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
 constexpr const char* kPruneRevisions = "DELETE FROM revisions WHERE agent=?1 AND revision<=?2";
 constexpr const char* kLoad =
-    "SELECT a.id, a.state, a.reason, a.message, a.generation, a.started_incarnation, a.in_a_row, a.failures, a.restarts, a.stop_cause, "
-    "a.after, a.exit_code, a.state_since, a.next_start, a.boot_id, a.volume_made, a.revision, a.created, a.desired_running, "
+    "SELECT a.id, a.state, a.reason, a.message, a.generation, a.started_incarnation, a.in_a_row, "
+    "a.failures, a.restarts, a.stop_cause, "
+    "a.after, a.exit_code, a.state_since, a.next_start, a.boot_id, a.volume_made, a.revision, "
+    "a.created, a.desired_running, "
     "a.incarnation, a.removal, r.manifest "
     "FROM agents a LEFT JOIN revisions r ON r.agent=a.id AND r.revision=a.revision ORDER BY a.name";
 
@@ -44,18 +51,29 @@ void bind_optional(Statement& s, int index, const std::optional<T>& value) {
 
 void bind_state(Statement& s, const StoredAgent& agent) {
   const Record& r = agent.record;
-  s.bind(1, agent.id.text()).bind(2, number(r.state)).bind(3, number(r.reason)).bind(4, r.message).bind(5, number(r.generation.value));
-  s.bind(6, number(r.incarnation)).bind(7, number(r.in_a_row)).bind(8, number(r.failures)).bind(9, number(r.restarts));
+  s.bind(1, agent.id.text())
+      .bind(2, number(r.state))
+      .bind(3, number(r.reason))
+      .bind(4, r.message)
+      .bind(5, number(r.generation.value));
+  s.bind(6, number(r.incarnation))
+      .bind(7, number(r.in_a_row))
+      .bind(8, number(r.failures))
+      .bind(9, number(r.restarts));
   s.bind(10, number(r.stop_cause));
   bind_optional(s, 11, r.after);
   bind_optional(s, 12, r.exit_code);
-  s.bind(13, agent.state_since.count()).bind(14, agent.next_start.count()).bind(15, agent.boot_id).bind(16, number(agent.volume_made));
+  s.bind(13, agent.state_since.count())
+      .bind(14, agent.next_start.count())
+      .bind(15, agent.boot_id)
+      .bind(16, number(agent.volume_made));
 }
 
 // An enumerator from the file, in range.
 template <class E>
 Result<E> enumerator(std::int64_t value, E last) {
-  if (value < 0 || value > number(last)) return fail(Code::kDataLoss, "state.db holds a value that no build writes");
+  if (value < 0 || value > number(last))
+    return fail(Code::kDataLoss, "state.db holds a value that no build writes");
   return static_cast<E>(value);
 }
 
@@ -88,7 +106,8 @@ Result<StoredAgent> read_agent(const Statement& row) {
   agent.desired_running = row.integer(18) != 0;
   agent.incarnation = static_cast<std::uint64_t>(row.integer(19));
   agent.removal = TRY(enumerator(row.integer(20), Removal::kKeepData));
-  if (row.is_null(21)) return fail(Code::kDataLoss, "state.db has lost the manifest of agent " + agent.id.text());
+  if (row.is_null(21))
+    return fail(Code::kDataLoss, "state.db has lost the manifest of agent " + agent.id.text());
   agent.manifest = TRY(restore_manifest(row.text(21)));
   return agent;
 }
@@ -99,7 +118,8 @@ Status run_with(sqlite::Database& db, std::string_view sql, const std::string& p
 }
 
 Result<KeptVolume> read_kept(const Statement& row) {
-  return KeptVolume{.id = TRY(AgentId::parse(row.text(0))), .disk_bytes = static_cast<std::uint64_t>(row.integer(1)),
+  return KeptVolume{.id = TRY(AgentId::parse(row.text(0))),
+                    .disk_bytes = static_cast<std::uint64_t>(row.integer(1)),
                     .generation = {static_cast<std::uint64_t>(row.integer(2))}};
 }
 
@@ -107,8 +127,10 @@ Result<KeptVolume> read_kept(const Statement& row) {
 
 Result<StateDb> StateDb::open(const std::string& path) {
   auto db = TRY(open_state_file(path));
-  Statements statements{.upsert = TRY(db.prepare(kUpsert)), .revision = TRY(db.prepare(kInsertRevision)),
-                        .prune = TRY(db.prepare(kPruneRevisions)), .state = TRY(db.prepare(kUpdateState))};
+  Statements statements{.upsert = TRY(db.prepare(kUpsert)),
+                        .revision = TRY(db.prepare(kInsertRevision)),
+                        .prune = TRY(db.prepare(kPruneRevisions)),
+                        .state = TRY(db.prepare(kUpdateState))};
   return StateDb(path, std::move(db), std::move(statements));
 }
 
@@ -117,14 +139,16 @@ StateDb::StateDb(std::string path, sqlite::Database db, Statements statements)
 
 Status StateDb::set_durability(Durability durability) {
   if (durability == durability_) return {};
-  TRY(db_.exec(durability == Durability::kDurable ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL"));
+  TRY(db_.exec(durability == Durability::kDurable ? "PRAGMA synchronous=FULL"
+                                                  : "PRAGMA synchronous=NORMAL"));
   durability_ = durability;
   return {};
 }
 
 Result<std::vector<StoredAgent>> StateDb::load() {
   auto agents = read_agents();
-  if (!agents && agents.error().code == Code::kDataLoss) return unusable_state(path_, "is damaged (" + agents.error().message + ")");
+  if (!agents && agents.error().code == Code::kDataLoss)
+    return unusable_state(path_, "is damaged (" + agents.error().message + ")");
   return agents;
 }
 
@@ -140,11 +164,20 @@ Status StateDb::save(const StoredAgent& agent, Durability durability) {
   auto transaction = TRY(sqlite::Transaction::begin(db_));
   Statement& row = statements_.upsert;
   bind_state(row, agent);
-  row.bind(17, agent.manifest.name).bind(18, number(agent.revision)).bind(19, agent.created.count());
-  row.bind(20, number(agent.desired_running)).bind(21, number(agent.incarnation)).bind(22, number(agent.removal));
+  row.bind(17, agent.manifest.name)
+      .bind(18, number(agent.revision))
+      .bind(19, agent.created.count());
+  row.bind(20, number(agent.desired_running))
+      .bind(21, number(agent.incarnation))
+      .bind(22, number(agent.removal));
   TRY(row.run());
-  TRY(statements_.revision.bind(1, agent.id.text()).bind(2, number(agent.revision)).bind(3, store_manifest(agent.manifest)).run());
-  TRY(statements_.prune.bind(1, agent.id.text()).bind(2, number(agent.revision) - kRevisionsKept).run());
+  TRY(statements_.revision.bind(1, agent.id.text())
+          .bind(2, number(agent.revision))
+          .bind(3, store_manifest(agent.manifest))
+          .run());
+  TRY(statements_.prune.bind(1, agent.id.text())
+          .bind(2, number(agent.revision) - kRevisionsKept)
+          .run());
   return transaction.commit();
 }
 
@@ -160,8 +193,12 @@ Status StateDb::remove(const StoredAgent& agent, const std::optional<KeptVolume>
   TRY(run_with(db_, "DELETE FROM agents WHERE id=?1", agent.id.text()));
   TRY(run_with(db_, "DELETE FROM kept_volumes WHERE name=?1", agent.manifest.name));
   if (keep) {
-    auto row = TRY(db_.prepare("INSERT INTO kept_volumes (name, id, disk, generation) VALUES (?1, ?2, ?3, ?4)"));
-    row.bind(1, agent.manifest.name).bind(2, keep->id.text()).bind(3, number(keep->disk_bytes)).bind(4, number(keep->generation.value));
+    auto row = TRY(db_.prepare(
+        "INSERT INTO kept_volumes (name, id, disk, generation) VALUES (?1, ?2, ?3, ?4)"));
+    row.bind(1, agent.manifest.name)
+        .bind(2, keep->id.text())
+        .bind(3, number(keep->disk_bytes))
+        .bind(4, number(keep->generation.value));
     TRY(row.run());
   }
   return transaction.commit();

@@ -1,8 +1,9 @@
-// state.db: agents, their revisions and what the state machine remembers of them; the source of truth. SQLite in WAL mode.
-// Owner: the core thread alone. The event log keeps its own tables in the same file, over a connection of its own.
-// A desired state is fsynced before it is answered (kDurable); a change of state is written but not fsynced (kFast): it survives the
-// death of control, and after the death of the host no instance exists anyway.
-// A file that is truncated, of another program or of a later version is refused with one message that names it and the remedy.
+// state.db: agents, their revisions and what the state machine remembers of them; the source of
+// truth. SQLite in WAL mode. Owner: the core thread alone. The event log keeps its own tables in
+// the same file, over a connection of its own. A desired state is fsynced before it is answered
+// (kDurable); a change of state is written but not fsynced (kFast): it survives the death of
+// control, and after the death of the host no instance exists anyway. A file that is truncated, of
+// another program or of a later version is refused with one message that names it and the remedy.
 #pragma once
 
 #include <cstdint>
@@ -22,15 +23,15 @@ struct StoredAgent {
   AgentId id;
   AgentManifest manifest;  // of the current revision
   std::uint64_t revision = 1;
-  Nanos created{};         // wall
+  Nanos created{};  // wall
   bool desired_running = true;
   std::uint64_t incarnation = 1;
   Removal removal = Removal::kNone;
   bool volume_made = false;
-  Record record;           // `due` is not kept: it is monotonic time
-  Nanos state_since{};     // wall
-  Nanos next_start{};      // wall, in kBackoff
-  std::string boot_id;     // of the host when the record was written
+  Record record;        // `due` is not kept: it is monotonic time
+  Nanos state_since{};  // wall
+  Nanos next_start{};   // wall, in kBackoff
+  std::string boot_id;  // of the host when the record was written
 };
 
 // A volume that `rm --keep-data` left for the next agent of its name.
@@ -47,7 +48,8 @@ class StateDb {
   static constexpr int kSchemaVersion = 1;
   static constexpr int kRevisionsKept = 100;  // of each agent
 
-  // Makes the file if it is not there. kDataLoss: not a usable state.db; the message says what to do.
+  // Makes the file if it is not there. kDataLoss: not a usable state.db; the message says what to
+  // do.
   static Result<StateDb> open(const std::string& path);
 
   Result<std::vector<StoredAgent>> load();
@@ -55,7 +57,8 @@ class StateDb {
   Status save(const StoredAgent& agent, Durability durability);
   // The machine's part of the row only: on the path of every start.
   Status save_state(const StoredAgent& agent);
-  // Forgets the agent; with a volume to keep, that stands under the agent's name afterwards. One transaction.
+  // Forgets the agent; with a volume to keep, that stands under the agent's name afterwards. One
+  // transaction.
   Status remove(const StoredAgent& agent, const std::optional<KeptVolume>& keep);
   Result<std::optional<KeptVolume>> kept_volume(const std::string& name);
   Result<std::vector<KeptVolume>> kept_volumes();

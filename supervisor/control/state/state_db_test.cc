@@ -2,9 +2,10 @@
 
 #include <sqlite3.h>
 
-#include <catch2/catch_test_macros.hpp>
 #include <filesystem>
 #include <fstream>
+
+#include <catch2/catch_test_macros.hpp>
 
 #include "supervisor/control/state/manifest_codec.h"
 
@@ -24,10 +25,15 @@ struct Directory {
 
 AgentManifest manifest(const std::string& name) {
   AgentManifest out{.name = name, .labels = {{"team", "treasury"}}, .spec = {}};
-  out.spec.runtime = {.type = "python", .entrypoint = "main.py", .args = {"a", ""}, .env = {{"LOG", "debug"}}};
+  out.spec.runtime = {
+      .type = "python", .entrypoint = "main.py", .args = {"a", ""}, .env = {{"LOG", "debug"}}};
   out.spec.bundle = *BundleDigest::from_hex(std::string(64, 'a'));
   out.spec.resources.memory_bytes = 64 * kMiB + 1;
-  out.spec.restart = {.policy = RestartPolicy::kNever, .max_retries = Restart::kNoEnd, .initial = 1234567ns, .max = 1h, .reset_after = 2min};
+  out.spec.restart = {.policy = RestartPolicy::kNever,
+                      .max_retries = Restart::kNoEnd,
+                      .initial = 1234567ns,
+                      .max = 1h,
+                      .reset_after = 2min};
   out.spec.stop_timeout = 0ns;
   out.spec.logs = {.keep_bytes = 3, .drop_when_full = true};
   out.spec.readiness = {.self = true, .timeout = 7s};
@@ -39,9 +45,19 @@ StoredAgent agent(const std::string& name) {
   out.id = AgentId::random();
   out.manifest = manifest(name);
   out.created = 5s;
-  out.record = {.state = AgentState::kStopping, .reason = Reason::kOom, .message = "killed", .generation = {7}, .incarnation = 3,
-                .in_a_row = 2, .failures = 1, .restarts = 9, .stop_cause = StopCause::kReplace, .stop_told = false,
-                .after = AgentState::kPending, .exit_code = 137, .due = {}};
+  out.record = {.state = AgentState::kStopping,
+                .reason = Reason::kOom,
+                .message = "killed",
+                .generation = {7},
+                .incarnation = 3,
+                .in_a_row = 2,
+                .failures = 1,
+                .restarts = 9,
+                .stop_cause = StopCause::kReplace,
+                .stop_told = false,
+                .after = AgentState::kPending,
+                .exit_code = 137,
+                .due = {}};
   out.incarnation = 4;
   out.boot_id = "boot";
   return out;
@@ -130,7 +146,8 @@ TEST_CASE("a file that is no usable state.db is refused, naming it and what to d
   Directory dir;
   {
     StateDb db = open(dir);
-    for (int i = 0; i < 200; ++i) REQUIRE(db.save(agent("a" + std::to_string(i)), Durability::kFast));
+    for (int i = 0; i < 200; ++i)
+      REQUIRE(db.save(agent("a" + std::to_string(i)), Durability::kFast));
   }
   auto refused = [&] {
     auto db = StateDb::open(dir.db());
@@ -145,7 +162,9 @@ TEST_CASE("a file that is no usable state.db is refused, naming it and what to d
     fs::resize_file(dir.db(), 0);
     fs::create_directories(dir.path / "logs" / "x");
   }
-  SECTION("no database at all") { std::ofstream(dir.db(), std::ios::trunc) << "this is a text file, and has been one for long\n"; }
+  SECTION("no database at all") {
+    std::ofstream(dir.db(), std::ios::trunc) << "this is a text file, and has been one for long\n";
+  }
   SECTION("of another program") {
     fs::remove(dir.db());
     auto db = sqlite::Database::open(dir.db(), SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
@@ -163,7 +182,9 @@ TEST_CASE("a file that is no usable state.db is refused, naming it and what to d
 
 TEST_CASE("the tables of the event log beside ours are no reason to refuse the file") {
   Directory dir;
-  { open(dir); }
+  {
+    open(dir);
+  }
   {
     auto db = sqlite::Database::open(dir.db(), SQLITE_OPEN_READWRITE);
     REQUIRE(db->exec("CREATE TABLE events (id INTEGER PRIMARY KEY)"));

@@ -11,8 +11,9 @@ namespace flodea::control {
 
 tl::unexpected<Error> unusable_state(const std::string& path, std::string why) {
   Error error = fail(Code::kDataLoss, path + " " + std::move(why)).value();
-  return tl::unexpected<Error>(std::move(error).with_remedy(
-      "restore it from a backup; or move it away to begin without agents (their volumes and keys stay on disk)"));
+  return tl::unexpected<Error>(
+      std::move(error).with_remedy("restore it from a backup; or move it away to begin without "
+                                   "agents (their volumes and keys stay on disk)"));
 }
 
 namespace {
@@ -51,25 +52,30 @@ Status migrate(sqlite::Database& db, const std::string& path) {
     tables = count.integer(0);
   }
   bool fresh = version == 0 && application == 0 && tables == 0;
-  if (!fresh && application != kApplicationId) return unusable_state(path, "is a database of another program");
+  if (!fresh && application != kApplicationId)
+    return unusable_state(path, "is a database of another program");
   if (version > StateDb::kSchemaVersion) {
-    return unusable_state(path, "was written by a later Flodea (schema " + std::to_string(version) + ", this build knows " +
-                              std::to_string(StateDb::kSchemaVersion) + ")");
+    return unusable_state(path, "was written by a later Flodea (schema " + std::to_string(version) +
+                                    ", this build knows " +
+                                    std::to_string(StateDb::kSchemaVersion) + ")");
   }
   if (version == StateDb::kSchemaVersion) return {};
   auto transaction = TRY(sqlite::Transaction::begin(db));
-  for (std::int64_t v = version; v < StateDb::kSchemaVersion; ++v) TRY(db.exec(kMigrations[static_cast<std::size_t>(v)]));
+  for (std::int64_t v = version; v < StateDb::kSchemaVersion; ++v)
+    TRY(db.exec(kMigrations[static_cast<std::size_t>(v)]));
   TRY(db.exec("PRAGMA application_id=" + std::to_string(kApplicationId)));
   TRY(db.exec("PRAGMA user_version=" + std::to_string(StateDb::kSchemaVersion)));
   return transaction.commit();
 }
 
-// An empty file is how a database begins, and also what a truncation to nothing leaves: then agents' logs are still there.
+// An empty file is how a database begins, and also what a truncation to nothing leaves: then
+// agents' logs are still there.
 bool lost_its_content(const std::string& path) {
   std::error_code ignored;
   namespace fs = std::filesystem;
   if (!fs::is_regular_file(path, ignored) || fs::file_size(path, ignored) != 0) return false;
-  if (fs::exists(path + "-wal", ignored) && fs::file_size(path + "-wal", ignored) != 0) return false;
+  if (fs::exists(path + "-wal", ignored) && fs::file_size(path + "-wal", ignored) != 0)
+    return false;
   return !fs::is_empty(fs::path(path).parent_path() / "logs", ignored) && !ignored;
 }
 
@@ -77,7 +83,8 @@ bool lost_its_content(const std::string& path) {
 
 Result<sqlite::Database> open_state_file(const std::string& path) {
   if (lost_its_content(path)) return unusable_state(path, "is empty: its content was lost");
-  auto db = TRY(sqlite::Database::open(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX));
+  auto db = TRY(sqlite::Database::open(
+      path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX));
   auto usable = [&]() -> Status {
     TRY(db.exec("PRAGMA busy_timeout=5000; PRAGMA trusted_schema=OFF; PRAGMA foreign_keys=ON"));
     TRY(db.exec("PRAGMA journal_mode=WAL"));
@@ -85,7 +92,8 @@ Result<sqlite::Database> open_state_file(const std::string& path) {
   }();
   if (usable) return db;
   Error error = std::move(usable).error();
-  if (error.code == Code::kDataLoss && error.remedy.empty()) return unusable_state(path, "is damaged or not a database (" + error.message + ")");
+  if (error.code == Code::kDataLoss && error.remedy.empty())
+    return unusable_state(path, "is damaged or not a database (" + error.message + ")");
   return tl::unexpected(std::move(error).with_context(path));
 }
 

@@ -1,4 +1,5 @@
-// Opening state.db: recognising what is not one, and bringing an older one to this build's schema, one step per version.
+// Opening state.db: recognising what is not one, and bringing an older one to this build's schema,
+// one step per version.
 #pragma once
 
 #include <string>

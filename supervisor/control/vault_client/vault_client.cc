@@ -18,12 +18,15 @@ void wipe(std::string& text) { ::explicit_bzero(text.data(), text.size()); }
 
 Result<LogKey> key_of(pb::Reply& reply) {
   if (reply.code() != 0) {
-    Error error = fail(reply.code() <= 15 ? static_cast<Code>(reply.code()) : Code::kUnknown, "vault: " + reply.message()).value();
+    Error error = fail(reply.code() <= 15 ? static_cast<Code>(reply.code()) : Code::kUnknown,
+                       "vault: " + reply.message())
+                      .value();
     return tl::unexpected(std::move(error).with_remedy(reply.remedy()));
   }
   std::string& text = *reply.mutable_get_log_key()->mutable_key();
   LogKey key{};
-  if (text.size() != key.size()) return fail(Code::kInternal, "the vault sent a log key of another size");
+  if (text.size() != key.size())
+    return fail(Code::kInternal, "the vault sent a log key of another size");
   std::copy(text.begin(), text.end(), key.begin());
   wipe(text);
   return key;
@@ -31,9 +34,11 @@ Result<LogKey> key_of(pb::Reply& reply) {
 
 }  // namespace
 
-Result<std::unique_ptr<VaultClient>> VaultClient::create(EventLoop& loop, UniqueFd socket, Nanos patience) {
+Result<std::unique_ptr<VaultClient>> VaultClient::create(EventLoop& loop, UniqueFd socket,
+                                                         Nanos patience) {
   int flags = ::fcntl(socket.get(), F_GETFL);
-  if (flags < 0 || ::fcntl(socket.get(), F_SETFL, flags | O_NONBLOCK) != 0) return fail_errno("socket to the vault");
+  if (flags < 0 || ::fcntl(socket.get(), F_SETFL, flags | O_NONBLOCK) != 0)
+    return fail_errno("socket to the vault");
   int raw = socket.get();
   std::unique_ptr<VaultClient> client(new VaultClient(loop, std::move(socket), patience));
   TRY(loop.watch(raw, EPOLLIN, [self = client.get()](std::uint32_t) { self->turn(); }));
@@ -57,7 +62,8 @@ void VaultClient::get_log_key(const AgentId& agent, KeyCallback done) {
   send(id);
 }
 
-// A full socket, like an answer that does not come, means that the vault is away: the next attempt is the remedy for both.
+// A full socket, like an answer that does not come, means that the vault is away: the next attempt
+// is the remedy for both.
 void VaultClient::send(std::uint64_t id) {
   Pending& pending = pending_[id];
   ++pending.sent;
@@ -83,8 +89,10 @@ void VaultClient::answer(std::uint64_t id, Result<LogKey> key) {
 void VaultClient::turn() {
   auto message = receive_fd_message(socket_.get());
   if (!message) {
-    // The socket is kept by flodead across a restart of the vault: only flodead's own end closes it.
-    if (message.error().sys_errno != EAGAIN && message.error().code != Code::kInvalidArgument) loop_.unwatch(socket_.get());
+    // The socket is kept by flodead across a restart of the vault: only flodead's own end closes
+    // it.
+    if (message.error().sys_errno != EAGAIN && message.error().code != Code::kInvalidArgument)
+      loop_.unwatch(socket_.get());
     return;
   }
   pb::Reply reply;

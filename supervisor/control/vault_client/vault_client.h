@@ -1,6 +1,8 @@
-// Control's side of flodea-vault's protocol: the only thing control may ask is the key of an agent's log (proto/flodea/vault/v1).
-// Owner: the core thread; callbacks run on it. A vault that is starting again answers late or never: a request is sent anew every
-// `patience` until it is answered or `kAttempts` are spent (then kUnavailable). Idempotent. Keys are wiped from messages once taken.
+// Control's side of flodea-vault's protocol: the only thing control may ask is the key of an
+// agent's log (proto/flodea/vault/v1). Owner: the core thread; callbacks run on it. A vault that is
+// starting again answers late or never: a request is sent anew every `patience` until it is
+// answered or `kAttempts` are spent (then kUnavailable). Idempotent. Keys are wiped from messages
+// once taken.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +23,8 @@ class VaultClient {
   static constexpr int kAttempts = 10;
   static constexpr Nanos kPatience = std::chrono::seconds(1);
 
-  static Result<std::unique_ptr<VaultClient>> create(EventLoop& loop, UniqueFd socket, Nanos patience = kPatience);
+  static Result<std::unique_ptr<VaultClient>> create(EventLoop& loop, UniqueFd socket,
+                                                     Nanos patience = kPatience);
   ~VaultClient();
 
   void get_log_key(const AgentId& agent, KeyCallback done);

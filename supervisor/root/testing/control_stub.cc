@@ -1,5 +1,6 @@
-// Stands where flodea-control stands, and gives what it was given to a test: it connects to <run-dir>.sock, sends its descriptors there,
-// and ends with the status that the first byte from there says (or when that socket closes).
+// Stands where flodea-control stands, and gives what it was given to a test: it connects to
+// <run-dir>.sock, sends its descriptors there, and ends with the status that the first byte from
+// there says (or when that socket closes).
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -22,8 +23,10 @@ int main(int argc, char** argv) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   std::snprintf(address.sun_path, sizeof address.sun_path, "%s", path.c_str());
-  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return 1;
-  int fds[] = {fd_layout::control::kRoot, fd_layout::control::kVault, fd_layout::control::kOperators, fd_layout::control::kStateDir};
+  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+    return 1;
+  int fds[] = {fd_layout::control::kRoot, fd_layout::control::kVault,
+               fd_layout::control::kOperators, fd_layout::control::kStateDir};
   if (!send_fd_message(socket.get(), arguments, fds)) return 1;
   char status = 0;
   ssize_t n = ::recv(socket.get(), &status, 1, 0);

@@ -1,6 +1,5 @@
 #include "supervisor/root/testing/flodead_host.h"
 
-#include <catch2/catch_test_macros.hpp>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -12,6 +11,8 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+
+#include <catch2/catch_test_macros.hpp>
 
 namespace flodea::root::testing {
 namespace {
@@ -34,7 +35,8 @@ std::string slurp(const std::string& path) {
 // A directory of programs in which the worker and control are ours.
 void install_programs(const std::string& dir) {
   fs::create_directories(dir + "/policy");
-  for (const char* name : {"flodead", "flodea-helper", "flodea-vault"}) fs::copy_file(std::string(FLODEA_PROGRAMS) + "/" + name, dir + "/" + name);
+  for (const char* name : {"flodead", "flodea-helper", "flodea-vault"})
+    fs::copy_file(std::string(FLODEA_PROGRAMS) + "/" + name, dir + "/" + name);
   fs::copy_file(FLODEA_SANDBOX_PROBE, dir + "/flodea-worker");
   fs::copy_file(FLODEA_CONTROL_STUB, dir + "/flodea-control");
   fs::copy(std::string(FLODEA_PROGRAMS) + "/policy/profiles", dir + "/policy/profiles");
@@ -56,7 +58,8 @@ FlodeadHost::FlodeadHost(std::vector<std::string> arguments) : arguments_(std::m
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   std::snprintf(address.sun_path, sizeof address.sun_path, "%s/run.sock", dir_.c_str());
-  REQUIRE(::bind(listener_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+  REQUIRE(::bind(listener_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) ==
+          0);
   REQUIRE(::chmod(address.sun_path, 0777) == 0);
   REQUIRE(::listen(listener_.get(), 8) == 0);
   launch();
@@ -76,14 +79,16 @@ FlodeadHost::~FlodeadHost() {
 }
 
 void FlodeadHost::launch() {
-  std::vector<std::string> words{dir_ + "/bin/flodead", "--state-dir", dir_ + "/state", "--run-dir", dir_ + "/run"};
+  std::vector<std::string> words{dir_ + "/bin/flodead", "--state-dir", dir_ + "/state", "--run-dir",
+                                 dir_ + "/run"};
   words.insert(words.end(), arguments_.begin(), arguments_.end());
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
   posix_spawn_file_actions_t actions;
   ::posix_spawn_file_actions_init(&actions);
-  ::posix_spawn_file_actions_addopen(&actions, 2, (dir_ + "/log").c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
+  ::posix_spawn_file_actions_addopen(&actions, 2, (dir_ + "/log").c_str(),
+                                     O_WRONLY | O_CREAT | O_APPEND, 0644);
   pid_t pid = -1;
   int error = ::posix_spawn(&pid, argv[0], &actions, nullptr, argv.data(), environ);
   ::posix_spawn_file_actions_destroy(&actions);
@@ -128,20 +133,43 @@ void FlodeadHost::kill() {
 
 std::string FlodeadHost::log() const { return slurp(dir_ + "/log"); }
 
-PidFd FlodeadHost::child_named(const std::string& name) const {
-  std::ifstream children("/proc/" + std::to_string(pid()) + "/task/" + std::to_string(pid()) + "/children");
+std::optional<PidFd> FlodeadHost::find_child(const std::string& name) const {
+  std::ifstream children("/proc/" + std::to_string(pid()) + "/task/" + std::to_string(pid()) +
+                         "/children");
   for (pid_t child; children >> child;) {
-    if (slurp("/proc/" + std::to_string(child) + "/cmdline").starts_with(name)) return must(PidFd::open(child));
+    if (!slurp("/proc/" + std::to_string(child) + "/comm").starts_with(name)) continue;
+    auto opened = PidFd::open(child);
+    if (opened) return std::move(*opened);
   }
-  FAIL("flodead has no child " << name << "\n" << log());
-  return {};
+  return std::nullopt;
+}
+
+PidFd FlodeadHost::child_named(const std::string& name) const {
+  auto child = find_child(name);
+  if (!child) FAIL("flodead has no child " << name << "\n" << log());
+  return std::move(*child);
+}
+
+void FlodeadHost::settle() {
+  while (auto helper = find_child("flodea-helper")) {
+    REQUIRE(must(helper->ended(kPatienceMs)));
+    v1::Request request;
+    request.mutable_hello()->set_protocol(1);
+    ask(request);  // a turn of its loop: it has reaped the helper
+  }
 }
 
 void FlodeadHost::kill_service(const std::string& name) {
   std::erase_if(unread_, [](const Answered& a) { return a.reply.has_service_changed(); });
   REQUIRE(child_named(name).send_signal(SIGKILL));
-  wait_event([&](const v1::Reply& e) { return e.has_service_changed() && e.service_changed().service() == name && !e.service_changed().up(); });
-  wait_event([&](const v1::Reply& e) { return e.has_service_changed() && e.service_changed().service() == name && e.service_changed().up(); });
+  wait_event([&](const v1::Reply& e) {
+    return e.has_service_changed() && e.service_changed().service() == name &&
+           !e.service_changed().up();
+  });
+  wait_event([&](const v1::Reply& e) {
+    return e.has_service_changed() && e.service_changed().service() == name &&
+           e.service_changed().up();
+  });
 }
 
 std::uint64_t FlodeadHost::send(v1::Request request) {
@@ -175,7 +203,8 @@ Answered FlodeadHost::wait_reply(std::uint64_t id) {
 
 v1::Reply FlodeadHost::wait_event(const std::function<bool(const v1::Reply&)>& wanted) {
   for (;;) {
-    auto found = std::ranges::find_if(unread_, [&](const Answered& a) { return a.reply.id() == 0 && wanted(a.reply); });
+    auto found = std::ranges::find_if(
+        unread_, [&](const Answered& a) { return a.reply.id() == 0 && wanted(a.reply); });
     if (found == unread_.end()) {
       unread_.push_back(receive(control_fds_.at(0).get(), [this] { return log(); }));
       continue;
@@ -208,7 +237,8 @@ v1::StartRequest FlodeadHost::start_request(const AgentId& agent, std::uint64_t 
   return start;
 }
 
-Answered FlodeadHost::start(const AgentId& agent, std::uint64_t generation, const std::function<void(v1::StartRequest&)>& change) {
+Answered FlodeadHost::start(const AgentId& agent, std::uint64_t generation,
+                            const std::function<void(v1::StartRequest&)>& change) {
   v1::Request request;
   *request.mutable_start() = start_request(agent, generation);
   if (change) change(*request.mutable_start());

@@ -1,8 +1,10 @@
-// A real flodead with the real vault and helper, a probe in every worker's place, and the test itself in control's: it speaks the root
-// protocol on the descriptor that control_stub was given. Every wait has a deadline.
+// A real flodead with the real vault and helper, a probe in every worker's place, and the test
+// itself in control's: it speaks the root protocol on the descriptor that control_stub was given.
+// Every wait has a deadline.
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,12 +26,12 @@ class FlodeadHost {
   explicit FlodeadHost(std::vector<std::string> arguments = {});
   ~FlodeadHost();  // kill -9 and the undoing of a next life, if `stop` was not called
 
-  void launch();           // again, after `kill`
-  void accept_control();   // the next life of control_stub
+  void launch();          // again, after `kill`
+  void accept_control();  // the next life of control_stub
   void end_control(int status);
-  int stop();              // SIGTERM, control ends with 0; flodead's exit status
+  int stop();  // SIGTERM, control ends with 0; flodead's exit status
   int wait_end();
-  void kill();             // kill -9
+  void kill();  // kill -9
 
   std::uint64_t send(v1::Request request);
   Answered wait_reply(std::uint64_t id);
@@ -38,12 +40,14 @@ class FlodeadHost {
 
   Answered create_volume(const AgentId& agent, std::uint64_t bytes = 16 << 20);
   v1::StartRequest start_request(const AgentId& agent, std::uint64_t generation) const;
-  Answered start(const AgentId& agent, std::uint64_t generation, const std::function<void(v1::StartRequest&)>& change = {});
+  Answered start(const AgentId& agent, std::uint64_t generation,
+                 const std::function<void(v1::StartRequest&)>& change = {});
   Answered kill_instance(const AgentId& agent, std::uint64_t generation);
   Answered release(const AgentId& agent, std::uint64_t generation);
   Answered destroy(const AgentId& agent);
 
   pid_t pid() const { return flodead_.pid(); }
+  void settle();  // returns when no helper is left: it answers before it ends
   // flodead's child of this name: never a number that kill(2) would take for a group.
   PidFd child_named(const std::string& name) const;
   void kill_service(const std::string& name);  // kill -9; returns when its next life is announced
@@ -52,6 +56,8 @@ class FlodeadHost {
   std::string log() const;
 
  private:
+  std::optional<PidFd> find_child(const std::string& name) const;
+
   std::string dir_;
   std::vector<std::string> arguments_;
   PidFd flodead_;

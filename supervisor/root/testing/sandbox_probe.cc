@@ -1,6 +1,7 @@
-// Stands where the worker stands, and tries what it is told to: one command a datagram on the attach socket, one answer each.
-// A command with "agent " before it runs in a child that has become the agent's uid, as the worker's child does.
-// Answers are "<return value> <errno>" or a text. Static, as the worker is.
+// Stands where the worker stands, and tries what it is told to: one command a datagram on the
+// attach socket, one answer each. A command with "agent " before it runs in a child that has become
+// the agent's uid, as the worker's child does. Answers are "<return value> <errno>" or a text.
+// Static, as the worker is.
 #include <dirent.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -33,7 +34,9 @@ using flodea::UniqueFd;
 constexpr int kAttach = flodea::fd_layout::worker::kAttach;
 using Words = std::vector<std::string>;
 
-std::string outcome(long value) { return std::to_string(value) + " " + std::to_string(value < 0 ? errno : 0); }
+std::string outcome(long value) {
+  return std::to_string(value) + " " + std::to_string(value < 0 ? errno : 0);
+}
 
 std::string do_read(const Words& w) {
   UniqueFd fd(::open(w[1].c_str(), O_RDONLY | O_CLOEXEC));
@@ -82,15 +85,22 @@ std::string do_loopback(const Words&) {
 
 std::string do_link_down(const Words&) {
   UniqueFd fd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0));
-  return outcome(fd ? ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDBUFFORCE, "\0\0\1", 4) : -1);  // needs CAP_NET_ADMIN over the netns
+  return outcome(fd ? ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDBUFFORCE, "\0\0\1", 4)
+                    : -1);  // needs CAP_NET_ADMIN over the netns
 }
 
-std::string do_mknod(const Words&) { return outcome(::mknod("/tmp/sda", S_IFBLK | 0600, makedev(8, 0))); }
-std::string do_mount(const Words&) { return outcome(::mount("tmpfs", "/tmp", "tmpfs", 0, nullptr)); }
+std::string do_mknod(const Words&) {
+  return outcome(::mknod("/tmp/sda", S_IFBLK | 0600, makedev(8, 0)));
+}
+std::string do_mount(const Words&) {
+  return outcome(::mount("tmpfs", "/tmp", "tmpfs", 0, nullptr));
+}
 std::string do_unshare(const Words&) { return outcome(::unshare(CLONE_NEWNS)); }
 std::string do_setuid0(const Words&) { return outcome(::setuid(0)); }
 std::string do_kill1(const Words&) { return outcome(::kill(1, SIGKILL)); }
-std::string do_uid(const Words&) { return std::to_string(::getuid()) + " " + std::to_string(::getgid()); }
+std::string do_uid(const Words&) {
+  return std::to_string(::getuid()) + " " + std::to_string(::getgid());
+}
 
 std::string do_stat(const Words& w) {
   struct stat info;
@@ -139,10 +149,14 @@ struct Command {
   std::string (*run)(const Words&);
 };
 constexpr Command kCommands[] = {
-    {"read", 2, do_read},       {"write", 3, do_write},         {"list", 2, do_list},     {"connect", 1, do_connect},
-    {"mknod", 1, do_mknod},     {"mount", 1, do_mount},         {"unshare", 1, do_unshare}, {"setuid0", 1, do_setuid0},
-    {"kill1", 1, do_kill1},     {"uid", 1, do_uid},             {"stat", 2, do_stat},     {"eat", 2, do_eat},
-    {"forks", 2, do_forks},     {"exit", 2, do_exit},           {"loopback", 1, do_loopback}, {"link-down", 1, do_link_down},
+    {"read", 2, do_read},         {"write", 3, do_write},
+    {"list", 2, do_list},         {"connect", 1, do_connect},
+    {"mknod", 1, do_mknod},       {"mount", 1, do_mount},
+    {"unshare", 1, do_unshare},   {"setuid0", 1, do_setuid0},
+    {"kill1", 1, do_kill1},       {"uid", 1, do_uid},
+    {"stat", 2, do_stat},         {"eat", 2, do_eat},
+    {"forks", 2, do_forks},       {"exit", 2, do_exit},
+    {"loopback", 1, do_loopback}, {"link-down", 1, do_link_down},
 };
 
 std::string run(const Words& words);
@@ -154,7 +168,9 @@ std::string as_agent(const Words& words) {
   UniqueFd writer(pipe_ends[1]);
   pid_t pid = ::fork();
   if (pid == 0) {
-    if (::setgroups(0, nullptr) != 0 || ::setresgid(1000, 1000, 1000) != 0 || ::setresuid(1000, 1000, 1000) != 0) ::_exit(3);
+    if (::setgroups(0, nullptr) != 0 || ::setresgid(1000, 1000, 1000) != 0 ||
+        ::setresuid(1000, 1000, 1000) != 0)
+      ::_exit(3);
     std::string answer = run(words);
     ::_exit(::write(writer.get(), answer.data(), answer.size()) < 0);
   }
@@ -163,7 +179,9 @@ std::string as_agent(const Words& words) {
   ssize_t n = ::read(reader.get(), answer.data(), answer.size());
   int status = 0;
   ::waitpid(pid, &status, 0);
-  if (n <= 0) return WIFSIGNALED(status) ? "killed " + std::to_string(WTERMSIG(status)) : "no answer " + std::to_string(WEXITSTATUS(status));
+  if (n <= 0)
+    return WIFSIGNALED(status) ? "killed " + std::to_string(WTERMSIG(status))
+                               : "no answer " + std::to_string(WEXITSTATUS(status));
   answer.resize(static_cast<std::size_t>(n));
   return answer;
 }
@@ -171,7 +189,8 @@ std::string as_agent(const Words& words) {
 std::string run(const Words& words) {
   if (!words.empty() && words[0] == "agent") return as_agent(Words(words.begin() + 1, words.end()));
   for (const Command& command : kCommands) {
-    if (!words.empty() && words[0] == command.name && words.size() == command.words) return command.run(words);
+    if (!words.empty() && words[0] == command.name && words.size() == command.words)
+      return command.run(words);
   }
   return "unknown command";
 }

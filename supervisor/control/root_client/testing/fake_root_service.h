@@ -1,5 +1,6 @@
-// A flodead for tests: answers the root protocol on the far end of a socketpair, on the same event loop as what is tested. Its
-// instances are descriptors without processes behind them; the test plays the worker on their far ends.
+// A flodead for tests: answers the root protocol on the far end of a socketpair, on the same event
+// loop as what is tested. Its instances are descriptors without processes behind them; the test
+// plays the worker on their far ends.
 #pragma once
 
 #include <fcntl.h>
@@ -38,13 +39,15 @@ class FakeRoot {
   }
   ~FakeRoot() { loop_.unwatch(socket_.get()); }
 
-  std::vector<std::string> asked;                  // verbs, in order
+  std::vector<std::string> asked;  // verbs, in order
   std::map<Key, Instance> instances;
-  std::map<std::string, rootpb::Reply> refusals;   // verb → the reply it gets
-  std::set<std::string> silent;                    // verbs that are not answered
-  bool twice = false;                              // every reply is sent twice
+  std::map<std::string, rootpb::Reply> refusals;  // verb → the reply it gets
+  std::set<std::string> silent;                   // verbs that are not answered
+  bool twice = false;                             // every reply is sent twice
 
-  void send_event(rootpb::Reply reply) { (void)send_fd_message(socket_.get(), reply.SerializeAsString()); }
+  void send_event(rootpb::Reply reply) {
+    (void)send_fd_message(socket_.get(), reply.SerializeAsString());
+  }
   void exit(const Key& key, bool signaled = false, int value = 0) {
     Instance& instance = instances.at(key);
     instance.exited = true;
@@ -74,10 +77,11 @@ class FakeRoot {
 
   void answer(const rootpb::Request& request) {
     static const std::map<rootpb::Request::VerbCase, std::string> kNames{
-        {rootpb::Request::kHello, "hello"},       {rootpb::Request::kCreateVolume, "create"}, {rootpb::Request::kStart, "start"},
-        {rootpb::Request::kKill, "kill"},         {rootpb::Request::kRelease, "release"},     {rootpb::Request::kDestroyVolume, "destroy"},
-        {rootpb::Request::kSetDeadline, "deadline"}, {rootpb::Request::kList, "list"},        {rootpb::Request::kAdopt, "adopt"},
-        {rootpb::Request::kFreeze, "freeze"}};
+        {rootpb::Request::kHello, "hello"},          {rootpb::Request::kCreateVolume, "create"},
+        {rootpb::Request::kStart, "start"},          {rootpb::Request::kKill, "kill"},
+        {rootpb::Request::kRelease, "release"},      {rootpb::Request::kDestroyVolume, "destroy"},
+        {rootpb::Request::kSetDeadline, "deadline"}, {rootpb::Request::kList, "list"},
+        {rootpb::Request::kAdopt, "adopt"},          {rootpb::Request::kFreeze, "freeze"}};
     const std::string& verb = kNames.at(request.verb_case());
     asked.push_back(verb);
     if (silent.contains(verb)) return;
@@ -89,7 +93,8 @@ class FakeRoot {
       perform(request, reply, fds);
     }
     reply.set_id(request.id());
-    for (int i = 0; i < (twice ? 2 : 1); ++i) (void)send_fd_message(socket_.get(), reply.SerializeAsString(), fds);
+    for (int i = 0; i < (twice ? 2 : 1); ++i)
+      (void)send_fd_message(socket_.get(), reply.SerializeAsString(), fds);
   }
 
   void perform(const rootpb::Request& request, rootpb::Reply& reply, std::vector<int>& fds) {
@@ -99,14 +104,29 @@ class FakeRoot {
         reply.mutable_hello()->set_epoch(7);
         reply.mutable_hello()->mutable_host()->set_cpus(2);
         break;
-      case rootpb::Request::kCreateVolume: reply.mutable_create_volume()->set_created(true); break;
-      case rootpb::Request::kStart: start({request.start().agent_id(), request.start().generation()}, reply, fds); break;
-      case rootpb::Request::kAdopt: start({request.adopt().agent_id(), request.adopt().generation()}, reply, fds); break;
-      case rootpb::Request::kKill: kill({request.kill().agent_id(), request.kill().generation()}); break;
-      case rootpb::Request::kRelease: release({request.release().agent_id(), request.release().generation()}, reply); break;
-      case rootpb::Request::kDestroyVolume: reply.mutable_destroy_volume()->set_key_digest("digest"); break;
-      case rootpb::Request::kList: list(request.list(), reply); break;
-      default: break;
+      case rootpb::Request::kCreateVolume:
+        reply.mutable_create_volume()->set_created(true);
+        break;
+      case rootpb::Request::kStart:
+        start({request.start().agent_id(), request.start().generation()}, reply, fds);
+        break;
+      case rootpb::Request::kAdopt:
+        start({request.adopt().agent_id(), request.adopt().generation()}, reply, fds);
+        break;
+      case rootpb::Request::kKill:
+        kill({request.kill().agent_id(), request.kill().generation()});
+        break;
+      case rootpb::Request::kRelease:
+        release({request.release().agent_id(), request.release().generation()}, reply);
+        break;
+      case rootpb::Request::kDestroyVolume:
+        reply.mutable_destroy_volume()->set_key_digest("digest");
+        break;
+      case rootpb::Request::kList:
+        list(request.list(), reply);
+        break;
+      default:
+        break;
     }
   }
 
@@ -118,7 +138,8 @@ class FakeRoot {
     auto* phase = reply.mutable_start()->add_phases();
     phase->set_name("clone");
     phase->set_nanos(5);
-    fds = {instance.attach_control.get(), instance.log_read.get(), instance.page.get(), instance.store.get()};
+    fds = {instance.attach_control.get(), instance.log_read.get(), instance.page.get(),
+           instance.store.get()};
   }
   static void make(Instance& instance) {
     auto pair = make_socketpair(SOCK_SEQPACKET | SOCK_NONBLOCK);
@@ -128,7 +149,8 @@ class FakeRoot {
     instance.log_read = std::move(pipe->first);
     instance.log_write = std::move(pipe->second);
     instance.page = std::move(*make_status_page());
-    instance.store = std::move(*adopt_fd(::open("/tmp", O_PATH | O_DIRECTORY | O_CLOEXEC), "store"));
+    instance.store =
+        std::move(*adopt_fd(::open("/tmp", O_PATH | O_DIRECTORY | O_CLOEXEC), "store"));
   }
   void kill(const Key& key) {
     auto it = instances.find(key);
@@ -148,11 +170,14 @@ class FakeRoot {
     int left = 2;
     for (auto& [key, instance] : instances) {
       if (key.first <= request.page_token()) continue;
-      if (left-- == 0) return reply.mutable_list()->set_next_page_token(reply.list().instances().rbegin()->agent_id());
+      if (left-- == 0)
+        return reply.mutable_list()->set_next_page_token(
+            reply.list().instances().rbegin()->agent_id());
       auto* out = reply.mutable_list()->add_instances();
       out->set_agent_id(key.first);
       out->set_generation(key.second);
-      out->set_state(instance.exited ? rootpb::INSTANCE_STATE_EXITED : rootpb::INSTANCE_STATE_RUNNING);
+      out->set_state(instance.exited ? rootpb::INSTANCE_STATE_EXITED
+                                     : rootpb::INSTANCE_STATE_RUNNING);
       if (instance.exited) *out->mutable_exit() = instance.exit;
     }
   }
