@@ -12,7 +12,8 @@ namespace flodea::root {
 struct RestartPolicy {
   Nanos first = std::chrono::milliseconds(
       50);  // before the second restart in a row; the first waits for nothing
-  Nanos longest = std::chrono::seconds(5);
+  Nanos longest = std::chrono::milliseconds(
+      500);  // a stall that agents hardly notice; a crash loop is said, not slowed
   Nanos steady = std::chrono::seconds(1);  // a life this long ends a row
   std::uint32_t crash_loop = 8;  // restarts in a row from which on it is called a crash loop
 };
