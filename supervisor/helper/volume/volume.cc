@@ -22,7 +22,7 @@ constexpr const char* kScratchDir =
 
 // A read goes to the vault and back: steps larger than the usual 128 KiB keep several of them under
 // way.
-constexpr std::uint64_t kReadAheadBytes = 2048 * 1024;
+constexpr std::uint64_t kReadAheadBytes = 512 * 1024;
 
 Result<UniqueFd> open_plain_image(int fuse_mount) {
   return adopt_fd(::openat(fuse_mount, kImageName, O_RDWR | O_NOFOLLOW | O_CLOEXEC),
