@@ -91,7 +91,7 @@ class Kill(unittest.TestCase):
             self.assertGreaterEqual(int(begin[1]) + 1, logged)
 
     def supervisor_part(self, binary, service):
-        generation, begin = self.generation("victim"), max(self.turns("bystander"))
+        generation, begin = self.generation("victim"), max(self.turns("bystander"), default=0)
         self.kill_rounds(lambda: self.host.service_pid(binary), {"kind": "service"}, restarted=False)
         self.assertEqual(self.generation("victim"), generation, f"the death of {binary} restarted an agent")
         self.assert_no_turn_lost_or_twice("bystander")

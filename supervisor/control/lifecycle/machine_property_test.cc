@@ -163,7 +163,6 @@ class Simulation {
         break;
       case Action::Kind::kRelease:
         observed_.presence = Presence::kReleasing;
-        world_.release(record_.generation);
         inbox_.push_back({Message::Kind::kReleased, record_.generation});
         break;
     }
@@ -175,6 +174,8 @@ class Simulation {
     if (inbox_.empty()) return;
     Message message = inbox_.front();
     inbox_.pop_front();
+    if (message.kind == Message::Kind::kReleased)
+      world_.release(message.generation);  // it takes its time
     if (message.generation != record_.generation) return;
     switch (message.kind) {
       case Message::Kind::kStarted:
