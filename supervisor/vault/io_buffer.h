@@ -15,7 +15,7 @@ namespace flodea::vault {
 class IoBuffer {
  public:
   // The largest READ or WRITE the kernel may send: FUSE's max_write.
-  static constexpr std::size_t kMaxPayload = 128 * 1024;
+  static constexpr std::size_t kMaxPayload = 256 * 1024;
 
   static Result<IoBuffer> create();
   IoBuffer(IoBuffer&& other) noexcept;

@@ -80,17 +80,18 @@ FrameBatch read_frames(std::string_view buffer, std::uint64_t last_seq, bool& re
     if (!*parsed) break;
     batch.consumed += (*parsed)->bytes;
     LogFrame frame = std::move((*parsed)->frame);
-    std::uint64_t next = batch.last_seq + 1;
-    if (frame.seq < next) {
-      if (!resumed)
+    if (frame.seq <= batch.last_seq) {
+      if (!resumed) {
         note(batch, frame.time_ns,
              fmt::format("a log line with number {} came after number {}; it is left out",
                          frame.seq, batch.last_seq));
+      }
       continue;
     }
     resumed = false;
-    if (frame.seq > next)
-      note(batch, frame.time_ns, fmt::format("{} log lines are missing here", frame.seq - next));
+    if (auto missing = frame.seq - batch.last_seq - 1; missing > 0) {
+      note(batch, frame.time_ns, fmt::format("{} log lines are missing here", missing));
+    }
     keep(batch, std::move(frame));
   }
   return batch;

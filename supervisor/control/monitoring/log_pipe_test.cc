@@ -31,6 +31,17 @@ TEST_CASE("neither call waits, also where the pipe may block and was emptied by 
   CHECK(!tee->discard(pipe->first.get(), 1));
 }
 
+TEST_CASE("after the last number there is, no number begins again") {
+  std::string bytes;
+  for (std::uint64_t seq : {std::uint64_t{1}, UINT64_MAX, std::uint64_t{0}, std::uint64_t{1}}) {
+    append_log_frame({.seq = seq, .text = "x"}, bytes);
+  }
+  bool resumed = true;
+  auto batch = read_frames(bytes, 0, resumed);
+  CHECK(batch.new_frames == 2);
+  CHECK(batch.last_seq == UINT64_MAX);
+}
+
 TEST_CASE("what we note of a worker's breaches never outgrows a chunk") {
   std::string bytes;
   for (std::uint64_t seq = 2; bytes.size() + LogFrame::kHeaderBytes <= LogTee::kMaxPeek; seq += 2)
