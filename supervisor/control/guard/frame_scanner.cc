@@ -87,7 +87,8 @@ ScanResult FrameScanner::scan_request(std::span<const std::uint8_t> bytes, Nanos
     // again.
     if (decision.verdict == Verdict::kWait) {
       bool new_wait = !std::exchange(waiting_, true);
-      return {Verdict::kWait, consumed, decision.limit, decision.bucket->next(now), new_wait};
+      return {Verdict::kWait, consumed, decision.limit, now + decision.bucket->wait_for(1, now),
+              new_wait};
     }
     if (decision.verdict == Verdict::kClose) {
       return {.verdict = Verdict::kClose, .consumed = consumed, .limit = decision.limit};
@@ -128,7 +129,7 @@ FrameScanner::Decision FrameScanner::on_data(const Header& header, Nanos now) {
     return close("flow_control");
   }
   if (Decision wait = take(budget_.frames, "frames", now); wait.bucket != nullptr) return wait;
-  budget_.calls.charge(header.length / RateBudget::kBytesPerToken);
+  budget_.charge_payload(header.length);
   window_ -= header.length;
   if (stream != nullptr) stream->window -= header.length;
   return {};
@@ -230,7 +231,7 @@ void FrameScanner::on_reply_header(const Header& header, std::string& out) {
   reply_.payload_left = header.length;
   bool opens_block = header.type == kHeaders || header.type == kContinuation;
   if (opens_block) reply_in_header_block_ = (header.flags & kEndHeaders) == 0;
-  if (header.type == kData) budget_.calls.charge(header.length / RateBudget::kBytesPerToken);
+  if (header.type == kData) budget_.charge_payload(header.length);
   bool ends = (header.type == kData || header.type == kHeaders) && (header.flags & kEndStream) != 0;
   if (ends || header.type == kRstStream) end_stream(header.stream);
 }

@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "supervisor/control/guard/token_bucket.h"
+#include "base/token_bucket.h"
 
 namespace flodea::control {
 
@@ -33,14 +33,17 @@ struct FrameLimits {
 
 // The rates of one agent. They outlive its connections, so that a fresh one brings no fresh burst.
 struct RateBudget {
+  // `calls_per_second` is at least 1.
   RateBudget(const FrameLimits& limits, double calls_per_second)
       : calls(calls_per_second, 2 * calls_per_second),
         frames(limits.frames_per_second, limits.frames_burst),
         resets(limits.resets_per_second, limits.resets_burst),
         control(limits.control_per_second, limits.control_burst) {}
 
-  // One token a call, and one for each 16 KiB of payload in either direction.
+  // One token a call, and one for each 16 KiB of payload in either direction, with a burst of debt
+  // at most.
   static constexpr double kBytesPerToken = 16'384;
+  void charge_payload(std::uint32_t bytes) { calls.charge(bytes / kBytesPerToken, calls.burst()); }
 
   TokenBucket calls, frames, resets, control;
 };

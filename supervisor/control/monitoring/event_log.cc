@@ -8,8 +8,8 @@
 #include <unordered_map>
 
 #include "base/text.h"
+#include "base/token_bucket.h"
 #include "supervisor/control/monitoring/event_table.h"
-#include "supervisor/control/monitoring/token_bucket.h"
 
 namespace flodea::control {
 namespace {
@@ -43,16 +43,15 @@ class ChattyAgents {
 
   // False: leave the event out. True: take it; `event.message` then tells how many went before it.
   bool admit(Event& event, Nanos now) {
-    auto [it, fresh] = agents_.try_emplace(
-        event.agent, Agent{TokenBucket(kChattyPerSecond, kChattyBurst, now), {}});
+    auto [it, fresh] =
+        agents_.try_emplace(event.agent, Agent{TokenBucket(kChattyPerSecond, kChattyBurst), {}});
     auto& left_out = it->second.left_out;
-    if (it->second.bucket.available(now) < 1) {
+    if (!it->second.bucket.take(now)) {
       auto& [count, generation] = left_out[event.kind];
       ++count;
       generation = event.generation;
       return false;
     }
-    it->second.bucket.charge(1);
     if (auto some = left_out.find(event.kind); some != left_out.end()) {
       event.message += fmt::format(" ({} more were left out before)", some->second.count);
       left_out.erase(some);
@@ -67,8 +66,7 @@ class ChattyAgents {
     std::vector<Event> events;
     for (auto& [name, agent] : agents_) {
       for (auto it = agent.left_out.begin();
-           it != agent.left_out.end() && agent.bucket.available(now) >= 1;) {
-        agent.bucket.charge(1);
+           it != agent.left_out.end() && agent.bucket.take(now);) {
         events.push_back({.kind = it->first,
                           .agent = name,
                           .reason = "quota",

@@ -13,10 +13,10 @@
 #include <vector>
 
 #include "base/event_loop.h"
+#include "base/token_bucket.h"
 #include "supervisor/control/monitoring/log_pipe.h"
 #include "supervisor/control/monitoring/log_store.h"
 #include "supervisor/control/monitoring/segment_log.h"
-#include "supervisor/control/monitoring/token_bucket.h"
 
 namespace flodea::control {
 

@@ -88,7 +88,7 @@ class EncryptedLogStore final : public LogStore {
                            "log of agent " + id.text());
     if (!log->damage().empty()) tell(id, "its log: " + log->damage());
     auto rate = static_cast<double>(bytes_per_second);
-    TokenBucket bucket(rate, rate * kBurstSeconds, config_.clock.monotonic());
+    TokenBucket bucket(rate, rate * kBurstSeconds);
     std::lock_guard lock(mutex_);
     agents_.try_emplace(id, std::make_shared<AgentLog>(id, std::move(log), bucket));
     return {};
