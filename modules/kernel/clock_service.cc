@@ -33,21 +33,23 @@ class Sleep final : public grpc::ServerUnaryReactor {
     if (!request) return Finish(to_grpc_status(request.error()));
     Result<bool> wait = must_sleep(*request, sleeper_.clock());
     if (!wait) return Finish(to_grpc_status(wait.error()));
-    if (!*wait) return finish_ok();
-    counted_ = true;
-    if (sleeps_.fetch_add(1) >= kMaxSleeps) return Finish(too_many());
+    if (!*wait) {
+      fill_times(sleeper_.clock(), response_);
+      return Finish(grpc::Status::OK);
+    }
+    if (sleeps_.fetch_add(1) >= kMaxSleeps) return end(too_many());
     // gRPC calls OnCancel and OnDone only after the handler has returned, so id_ is there by then.
-    id_ = sleeper_.sleep_until(request->clock, request->until, [this] { finish_ok(); });
+    id_ = sleeper_.sleep_until(request->clock, request->until, [this] {
+      fill_times(sleeper_.clock(), response_);
+      end(grpc::Status::OK);
+    });
   }
 
   void OnCancel() override {
-    if (id_ != 0 && sleeper_.cancel(id_)) Finish(grpc::Status::CANCELLED);
+    if (id_ != 0 && sleeper_.cancel(id_)) end(grpc::Status::CANCELLED);
   }
 
-  void OnDone() override {
-    if (counted_) sleeps_.fetch_sub(1);
-    delete this;
-  }
+  void OnDone() override { delete this; }
 
  private:
   static grpc::Status too_many() {
@@ -55,16 +57,16 @@ class Sleep final : public grpc::ServerUnaryReactor {
                            .message = "this agent has 64 sleeps already",
                            .remedy = "wait for one of them, or cancel it"});
   }
-  void finish_ok() {
-    fill_times(sleeper_.clock(), response_);
-    Finish(grpc::Status::OK);
+  // Gives the place back first: who hears that a sleep has ended may begin another.
+  void end(const grpc::Status& status) {
+    sleeps_.fetch_sub(1);
+    Finish(status);
   }
 
   Sleeper& sleeper_;
   std::atomic<std::uint32_t>& sleeps_;
   v1::SleepUntilResponse& response_;
   Sleeper::Id id_ = 0;
-  bool counted_ = false;
 };
 
 }  // namespace
