@@ -52,10 +52,11 @@ function(flodea_program name)
   add_dependencies(flodea-all ${name})
 endfunction()
 
-# flodea_test(NAME [LABEL unit|integration|security] [TIMEOUT s] SOURCES a_test.cc … LINK lib …): a Catch2 program run by ctest.
-# Programs of their own rather than one big one: a crash names its folder.
+# flodea_test(NAME [LABEL unit|integration|security] [TIMEOUT s] [LOCK what] SOURCES a_test.cc … LINK lib …): a Catch2 program run by ctest.
+# Programs of their own rather than one big one: a crash names its folder. Of those with one LOCK one runs at a time:
+# volumes: makes or counts loop devices over FUSE, which the host has in common.
 function(flodea_test name)
-  cmake_parse_arguments(A "" "LABEL;TIMEOUT" "SOURCES;LINK" ${ARGN})
+  cmake_parse_arguments(A "" "LABEL;TIMEOUT;LOCK" "SOURCES;LINK" ${ARGN})
   if(FLODEA_FUZZ)
     return()
   endif()
@@ -69,7 +70,7 @@ function(flodea_test name)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   target_link_libraries(${name} PRIVATE flodea_flags ${A_LINK} Catch2::Catch2WithMain)
   add_test(NAME ${name} COMMAND ${name} --colour-mode none)
-  set_tests_properties(${name} PROPERTIES LABELS ${A_LABEL} TIMEOUT ${A_TIMEOUT} SKIP_RETURN_CODE 4)
+  set_tests_properties(${name} PROPERTIES LABELS ${A_LABEL} TIMEOUT ${A_TIMEOUT} SKIP_RETURN_CODE 4 RESOURCE_LOCK "${A_LOCK}")
 endfunction()
 
 # flodea_fuzzer(NAME SOURCES x.cc LINK lib …): build/fuzz/fuzz_NAME; corpus in tests/fuzz/corpus/NAME.

@@ -18,6 +18,7 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include "supervisor/root/testing/flodead_host.h"
+#include "supervisor/root/testing/inventory.h"
 
 using namespace flodea;
 using namespace flodea::root;
@@ -33,74 +34,6 @@ std::string slurp(const std::string& path) {
 void require_ok(const Answered& answered, const FlodeadHost& host) {
   INFO(answered.reply.step() << ": " << answered.reply.message() << "\n" << host.log());
   REQUIRE(answered.reply.code() == 0);
-}
-
-// All that a start makes and that could be left, of the host and of flodead: a line each.
-using Inventory = std::vector<std::string>;
-
-std::vector<std::string> names_in(const std::string& dir) {
-  std::vector<std::string> names;
-  std::error_code none;
-  for (const auto& entry : std::filesystem::directory_iterator(dir, none))
-    names.push_back(entry.path().filename());
-  std::ranges::sort(names);
-  return names;
-}
-
-std::size_t attached_loops(const std::string& marker) {
-  std::size_t count = 0;
-  for (const std::string& name : names_in("/sys/block")) {
-    // The backing file of a volume is "/image" of a FUSE file system that is mounted nowhere.
-    if (name.starts_with("loop") &&
-        slurp("/sys/block/" + name + "/loop/backing_file").starts_with(marker))
-      ++count;
-  }
-  return count;
-}
-
-std::map<std::string, int> descriptors_of(pid_t pid) {
-  std::map<std::string, int> kinds;
-  for (const std::string& fd : names_in("/proc/" + std::to_string(pid) + "/fd")) {
-    std::error_code none;
-    std::string target =
-        std::filesystem::read_symlink("/proc/" + std::to_string(pid) + "/fd/" + fd, none);
-    ++kinds[target.substr(0, target.find(':'))];
-  }
-  return kinds;
-}
-
-std::vector<std::string> groups_of(pid_t pid) {
-  // flodead's services say where its groups are.
-  std::string own = slurp("/proc/" + std::to_string(pid) + "/cgroup");
-  std::string unified = own.substr(own.find("0::") + 3);
-  unified = unified.substr(0, unified.find('\n'));
-  std::string base = std::filesystem::exists("/sys/fs/cgroup/unified") ? "/sys/fs/cgroup/unified"
-                                                                       : "/sys/fs/cgroup";
-  std::vector<std::string> groups;
-  for (const std::string& name :
-       names_in(base + std::filesystem::path(unified).parent_path().string())) {
-    if (name.size() > 32) groups.push_back(name);
-  }
-  return groups;
-}
-
-Inventory take_inventory(FlodeadHost& host) {
-  host.settle();
-  Inventory lines;
-  lines.push_back("host's mounts " +
-                  std::to_string(std::hash<std::string>()(slurp("/proc/1/mountinfo"))));
-  lines.push_back("volumes' loop devices " + std::to_string(attached_loops("/image")));
-  for (const std::string& group : groups_of(host.child_named("flodea-vault").pid()))
-    lines.push_back("group " + group);
-  for (const auto& [kind, count] : descriptors_of(host.pid()))
-    lines.push_back("descriptor " + kind + " " + std::to_string(count));
-  for (const std::string& name : names_in(host.dir() + "/run/journal"))
-    lines.push_back("journal " + name);
-  std::istringstream children(slurp("/proc/" + std::to_string(host.pid()) + "/task/" +
-                                    std::to_string(host.pid()) + "/children"));
-  for (pid_t child; children >> child;)
-    lines.push_back("child " + slurp("/proc/" + std::to_string(child) + "/comm"));
-  return lines;
 }
 
 PidFd worker_of(const Answered& started) {
@@ -187,7 +120,7 @@ TEST_CASE("fifty starts leave nothing, some of them killed in the middle") {
     }
     end_and_release(host, agent, generation, started);
   }
-  CHECK(take_inventory(host) == before);
+  CHECK(difference(before, take_inventory(host)) == "");
   for (const std::string& name : order) {
     std::ranges::sort(phases[name]);
     std::cout << name << " median " << phases[name][phases[name].size() / 2] << " ms\n";
@@ -258,7 +191,7 @@ TEST_CASE("after kill -9 of flodead the next one undoes what it left") {
   auto again = host.start(agent, 2);
   require_ok(again, host);
   end_and_release(host, agent, 2, again);
-  CHECK(take_inventory(host) == before);
+  CHECK(difference(before, take_inventory(host)) == "");
   CHECK(host.stop() == 0);
 }
 
@@ -288,7 +221,7 @@ TEST_CASE(
   CHECK(no_bundle.reply.code() == static_cast<std::uint32_t>(Code::kNotFound));
   auto no_volume = host.start(AgentId::random(), 1);
   CHECK(no_volume.reply.code() == static_cast<std::uint32_t>(Code::kNotFound));
-  CHECK(take_inventory(host) == before);
+  CHECK(difference(before, take_inventory(host)) == "");
   auto started = host.start(first, 1);
   require_ok(started, host);
   auto too_much = host.start(second, 1);

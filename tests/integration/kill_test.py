@@ -49,7 +49,7 @@ class Kill(unittest.TestCase):
             cls.host.stop()
         finally:
             cls.host.__exit__(None, None, None)
-        assert host_state() == cls.before, "something is left on the host"
+        assert host_state(cls.host) == cls.before, "something is left on the host"
 
     def turns(self, name):
         return [int(m[1]) for m in re.finditer(r"turn (\d+) ms", "\n".join(self.host.logs(name)))]

@@ -10,12 +10,14 @@ QUICK = "print('up', flush=True)\nimport signal\nsignal.pause()\n"
 
 
 def inventory(host):
-    """The host's, and what flodead holds: descriptors by kind, files of its run directory, children, uid ranges in use."""
+    """What is of this flodead: on the host, descriptors by kind, files of its run directory, children, network namespaces."""
+    host.settle()
     pid = host.process.pid
     kinds = sorted(os.readlink(f"/proc/{pid}/fd/{fd}").split(":")[0].rstrip("0123456789") for fd in os.listdir(f"/proc/{pid}/fd"))
     files = sorted(os.path.join(path, name) for path, _, names in os.walk(host.run) for name in names)
-    return {"host": host_state(), "descriptors": kinds, "files": files, "children": len(children_of(pid)),
-            "netns": len({os.readlink(f"/proc/{p}/ns/net") for p in os.listdir("/proc") if p.isdigit() and os.path.exists(f"/proc/{p}/ns/net")})}
+    namespaces = {os.readlink(f"/proc/{p}/ns/net") for p in host.own_processes() if os.path.exists(f"/proc/{p}/ns/net")}
+    return {"host": host_state(host), "descriptors": kinds, "files": files, "children": len(children_of(pid)),
+            "netns": len(namespaces)}
 
 
 class Leftovers(unittest.TestCase):

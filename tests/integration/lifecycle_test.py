@@ -27,7 +27,7 @@ class Lifecycle(unittest.TestCase):
             cls.host.stop()
         finally:
             cls.host.__exit__(None, None, None)
-        assert host_state() == cls.before, "something is left on the host"
+        assert host_state(cls.host) == cls.before, "something is left on the host"
 
     def test_an_agent_runs_logs_and_stops(self):
         self.host.deploy("hello", HELLO)

@@ -2,13 +2,16 @@
 
 Waiting is always for an event (a line of `logs -f` or `events -f`, the end of a process), with a deadline; nothing sleeps.
 """
+import ctypes
 import json
 import os
 import queue
 import re
+import select
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import tempfile
 import threading
@@ -19,6 +22,21 @@ TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BUILD = os.environ.get("FLODEA_BUILD", os.path.join(TREE, "build", "release"))
 # Sanitized programs are several times slower; limits of time (never of figures) are widened by this.
 PATIENCE = float(os.environ.get("FLODEA_TEST_PATIENCE", "1"))
+
+
+def enter_own_mount_namespace():
+    """What others mount meanwhile is not seen in it; what a supervisor would leave on the host is found in it: mounts are shared in
+    it, as under systemd, so that one that slips out of a namespace below arrives here."""
+    new_mount_namespace, recursive, private, shared = 0x00020000, 0x4000, 1 << 18, 1 << 20  # sched.h, sys/mount.h
+    libc = ctypes.CDLL(None, use_errno=True)
+    for result in (libc.unshare(new_mount_namespace), libc.mount(None, b"/", None, ctypes.c_ulong(recursive | private), None),
+                   libc.mount(None, b"/", None, ctypes.c_ulong(recursive | shared), None)):
+        if result != 0:
+            raise OSError(ctypes.get_errno(), "a mount namespace for the test")
+
+
+if os.geteuid() == 0:
+    enter_own_mount_namespace()  # now: later this process has threads
 
 
 class Refused(AssertionError):
@@ -94,6 +112,7 @@ class Host:
         self.state, self.run = os.path.join(self.base, "state"), os.path.join(self.base, "run")
         self.socket = os.path.join(self.run, "control.sock")
         self.arguments, self.process, self.port = arguments, None, None
+        self.group = None  # of all its cgroups: "flodea-…"
         self.log_path = os.path.join(self.base, "flodead.log")
 
     # --- the supervisor -------------------------------------------------------------------------------------------
@@ -106,6 +125,8 @@ class Host:
                  "--metrics", f"127.0.0.1:{self.port}", *self.arguments], stderr=log, stdout=log, stdin=subprocess.DEVNULL)
         if ready:
             self.wait_ready()
+            services = re.search(r"^0::(.*)$", text_of(f"/proc/{self.service_pid('flodea-control')}/cgroup"), re.MULTILINE)[1]
+            self.group = os.path.basename(os.path.dirname(services))
         return self
 
     def wait_ready(self):
@@ -218,6 +239,18 @@ class Host:
                 return pid
         raise AssertionError(f"{binary} does not run")
 
+    def own_processes(self):
+        """flodead, its children, and all in its cgroups."""
+        own = {self.process.pid, *children_of(self.process.pid)} if self.process else set()
+        return own | {pid for pid in processes() if self.group and f"/{self.group}/" in text_of(f"/proc/{pid}/cgroup")}
+
+    def settle(self):
+        """Returns when flodead has no helper left: one answers before it ends."""
+        deadline = time.monotonic() + 20 * PATIENCE
+        while helpers := [pid for pid in children_of(self.process.pid) if text_of(f"/proc/{pid}/comm").startswith("flodea-helper")]:
+            assert time.monotonic() < deadline, "a helper does not end"
+            wait_for_end(helpers[0])
+
     def worker_pid(self, name):
         return int(self.inspect(name)["usage"]["worker_pid"])
 
@@ -251,19 +284,67 @@ def kill_and_wait(pid):
     descriptor = os.pidfd_open(pid)
     try:
         signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-        import select
         assert select.select([descriptor], [], [], 10 * PATIENCE)[0], f"{pid} does not die"
     finally:
         os.close(descriptor)
 
 
-def host_state():
-    """What a supervisor could leave behind on the host: mounts, loop devices, cgroups, network namespaces in use by processes."""
+def wait_for_end(pid):
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        assert select.select([descriptor], [], [], 20 * PATIENCE)[0], f"{pid} does not end"
+    finally:
+        os.close(descriptor)
+
+
+def processes():
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def text_of(path):
+    """A file's text; "" when it, or its process, is gone."""
+    try:
+        with open(path) as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def holds(pid, device):
+    """Does the process hold the block device, or something on a file system that is mounted from it?"""
+    if f" {os.major(device)}:{os.minor(device)} " in text_of(f"/proc/{pid}/mountinfo"):
+        return True
+    try:
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            status = os.stat(f"/proc/{pid}/fd/{fd}")
+            if device in (status.st_dev, status.st_rdev if stat.S_ISBLK(status.st_mode) else 0):
+                return True
+    except OSError:
+        pass
+    return False
+
+
+def volume_loops(host):
+    """Loop devices over FUSE that nobody uses but perhaps `host`: one has no owner that could be read, but its users can be found."""
+    deadline = time.monotonic() + 2
+    while True:
+        loops = [d for d in os.listdir("/sys/block") if text_of(f"/sys/block/{d}/loop/backing_file").startswith("/image")]
+        others = set(processes()) - set(host.own_processes() if host else ()) - {os.getpid()}
+        unused = sorted(d for d in loops if not any(holds(pid, os.stat(f"/dev/{d}").st_rdev) for pid in others))
+        # The kernel frees a device a moment after its last user let go of it: what lasts is left over.
+        if not unused or time.monotonic() > deadline:
+            return unused
+
+
+def host_state(host=None):
+    """What a supervisor could leave behind: mounts (in this program's namespace, which is its host), loop devices, cgroups of `host`."""
     with open("/proc/self/mountinfo") as file:
         mounts = sorted(" ".join(line.split()[3:]) for line in file)
-    loops = sorted(d for d in os.listdir("/sys/block") if os.path.exists(f"/sys/block/{d}/loop/backing_file"))
-    cgroups = sorted(path for path, _, _ in os.walk("/sys/fs/cgroup") if "flodea" in path)
-    return {"mounts": mounts, "loops": loops, "cgroups": cgroups}
+    cgroups = sorted(path for path, _, _ in os.walk("/sys/fs/cgroup") if host and host.group and host.group in path.split("/"))
+    return {"mounts": mounts, "loops": volume_loops(host), "cgroups": cgroups}
 
 
 def pss_kib(pid):

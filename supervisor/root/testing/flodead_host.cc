@@ -9,10 +9,13 @@
 #include <sys/un.h>
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 
 #include <catch2/catch_test_macros.hpp>
+
+#include "supervisor/root/testing/own_mounts.h"
 
 namespace flodea::root::testing {
 namespace {
@@ -50,6 +53,8 @@ bool readable(int fd, int timeout_ms) {
 }  // namespace
 
 FlodeadHost::FlodeadHost(std::vector<std::string> arguments) : arguments_(std::move(arguments)) {
+  static const bool own_mounts = (enter_own_mount_namespace(), true);
+  REQUIRE(own_mounts);
   char pattern[] = "/tmp/flodea-root-XXXXXX";
   dir_ = ::mkdtemp(pattern);
   fs::permissions(dir_, fs::perms(0755));
@@ -89,6 +94,8 @@ void FlodeadHost::launch() {
   ::posix_spawn_file_actions_init(&actions);
   ::posix_spawn_file_actions_addopen(&actions, 2, (dir_ + "/log").c_str(),
                                      O_WRONLY | O_CREAT | O_APPEND, 0644);
+  // What the test program was given (ctest's log and pipes) is none of flodead's.
+  ::posix_spawn_file_actions_addclosefrom_np(&actions, 3);
   pid_t pid = -1;
   int error = ::posix_spawn(&pid, argv[0], &actions, nullptr, argv.data(), environ);
   ::posix_spawn_file_actions_destroy(&actions);
@@ -145,7 +152,10 @@ std::optional<PidFd> FlodeadHost::find_child(const std::string& name) const {
 }
 
 PidFd FlodeadHost::child_named(const std::string& name) const {
+  // A service is announced when it has been cloned, and has its name from its exec on.
+  auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(kPatienceMs);
   auto child = find_child(name);
+  while (!child && std::chrono::steady_clock::now() < deadline) child = find_child(name);
   if (!child) FAIL("flodead has no child " << name << "\n" << log());
   return std::move(*child);
 }

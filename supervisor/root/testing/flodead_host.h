@@ -1,6 +1,6 @@
 // A real flodead with the real vault and helper, a probe in every worker's place, and the test
 // itself in control's: it speaks the root protocol on the descriptor that control_stub was given.
-// Every wait has a deadline.
+// Every wait has a deadline. It runs in a mount namespace of the test program's own (own_mounts.h).
 #pragma once
 
 #include <functional>
