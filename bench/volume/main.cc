@@ -14,6 +14,7 @@
 #include "bench/volume/targets.h"
 #include "bench/volume/workloads.h"
 #include "supervisor/helper/volume/file_system.h"
+#include "supervisor/helper/volume/volume.h"
 
 namespace flodea::bench {
 namespace {

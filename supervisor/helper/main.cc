@@ -1,6 +1,6 @@
 // flodea-helper VERB: what may block or parse, so that flodead never does. Root, exec'd by flodead
 // for one request, which comes on descriptor 3 with its descriptors; the reply leaves there and the
-// process ends. flodead kills it at its deadline.
+// process ends. flodead kills it at its deadline. `prepare` may be started ahead of its request.
 #include <sys/prctl.h>
 
 #include <chrono>
@@ -41,61 +41,89 @@ class Phases {
   Nanos last_;
 };
 
-Status make_filesystem(const v1::Request& request, Fds& fds, v1::Reply& reply, Fds&) {
-  TRY(need_fds(fds, 1));
-  auto loop = TRY(volume::make_filesystem(fds[0].get(), request.make_filesystem().usable_bytes()));
-  reply.mutable_make_filesystem()->set_loop(loop.encode());
+// What `prepare` needs that no request decides: made before the request is there.
+struct MadeAhead {
+  Result<UniqueFd> netns = fail(Code::kInternal, "not started as prepare");
+  Status mount_namespace;
+};
+
+MadeAhead make_ahead(std::string_view verb) {
+  if (verb != "prepare") return {};
+  return {.netns = make_network_namespace(),
+          .mount_namespace = volume::enter_private_mount_namespace()};
+}
+
+struct Call {
+  v1::Request request;
+  Fds fds;
+  MadeAhead ahead;
+  v1::Reply reply;
+  Fds out;
+};
+
+Status make_filesystem(Call& call) {
+  TRY(need_fds(call.fds, 1));
+  auto loop = TRY(
+      volume::make_filesystem(call.fds[0].get(), call.request.make_filesystem().usable_bytes()));
+  call.reply.mutable_make_filesystem()->set_loop(loop.encode());
   return {};
 }
 
-// The namespace first: it can be made while the vault takes up the volume.
-Status prepare(const v1::Request&, Fds& fds, v1::Reply& reply, Fds& out) {
-  TRY(need_fds(fds, 2));
-  Phases phases(reply);
-  reply.set_step("netns");
-  out.push_back(TRY(make_network_namespace()));
-  phases.lap("netns");
-  reply.set_step("volume");
-  auto opened = TRY(volume::open_volume(fds[0].get(), fds[1].get()));
-  phases.lap("volume");
-  out.push_back(std::move(opened.agent_tree));
-  out.push_back(std::move(opened.store_tree));
-  reply.mutable_prepare()->set_loop(opened.loop.encode());
-  reply.clear_step();
+Status prepare(Call& call) {
+  TRY(need_fds(call.fds, 2));
+  Phases phases(call.reply);
+  call.reply.set_step("netns");
+  call.out.push_back(TRY(std::move(call.ahead.netns)));
+  call.reply.set_step("volume");
+  TRY(std::move(call.ahead.mount_namespace));
+  auto mounted = TRY(volume::mount_volume(call.fds[0].get()));
+  phases.lap("mount");
+  auto opened = TRY(volume::open_trees(std::move(mounted), call.fds[1].get()));
+  phases.lap("trees");
+  call.out.push_back(std::move(opened.agent_tree));
+  call.out.push_back(std::move(opened.store_tree));
+  call.reply.mutable_prepare()->set_loop(opened.loop.encode());
+  call.reply.clear_step();
   return {};
 }
 
-Status close_volume(const v1::Request& request, Fds& fds, v1::Reply& reply, Fds&) {
-  TRY(need_fds(fds, 1));
-  auto loop = TRY(volume::LoopIdentity::decode(request.close_volume().loop()));
-  UniqueFd device = std::move(fds.front());
-  fds.clear();  // the trees: this process was their last holder
-  auto closed = volume::verify_closed(
-      loop, device.get(), std::chrono::milliseconds(request.close_volume().deadline_ms()));
-  reply.mutable_close_volume();
-  if (!closed) reply.mutable_close_volume()->add_leftovers(closed.error().message);
+Status close_volume(Call& call) {
+  const auto& request = call.request.close_volume();
+  TRY(need_fds(call.fds, request.lost() ? 0 : 1));
+  auto loop = TRY(volume::LoopIdentity::decode(request.loop()));
+  UniqueFd device = request.lost() ? UniqueFd() : std::move(call.fds.front());
+  call.fds.clear();  // the trees: this process was their last holder
+  auto closed =
+      volume::verify_closed(loop, device.get(), std::chrono::milliseconds(request.deadline_ms()));
+  call.reply.mutable_close_volume();
+  if (!closed) call.reply.mutable_close_volume()->add_leftovers(closed.error().message);
   return {};
 }
 
-Status compile_profiles(const v1::Request& request, Fds& fds, v1::Reply& reply, Fds& out) {
-  TRY(need_fds(fds, 1));
-  for (const std::string& name : request.compile_profiles().names()) {
-    auto compiled = TRY(compile_profile(fds[0].get(), name));
-    reply.mutable_compile_profiles()->add_instructions(compiled.instructions);
-    out.push_back(std::move(compiled.filter));
+Status discard(Call& call) {
+  call.fds.clear();
+  return {};
+}
+
+Status compile_profiles(Call& call) {
+  TRY(need_fds(call.fds, 1));
+  for (const std::string& name : call.request.compile_profiles().names()) {
+    auto compiled = TRY(compile_profile(call.fds[0].get(), name));
+    call.reply.mutable_compile_profiles()->add_instructions(compiled.instructions);
+    call.out.push_back(std::move(compiled.filter));
   }
   return {};
 }
 
-Status probe_runtimes(const v1::Request& request, Fds&, v1::Reply& reply, Fds&) {
-  for (const std::string& path : request.probe_runtimes().executables())
-    reply.mutable_probe_runtimes()->add_versions(runtime_version(path));
+Status probe_runtimes(Call& call) {
+  for (const std::string& path : call.request.probe_runtimes().executables())
+    call.reply.mutable_probe_runtimes()->add_versions(runtime_version(path));
   return {};
 }
 
 struct Verb {
   v1::Request::VerbCase verb;
-  Status (*run)(const v1::Request&, Fds&, v1::Reply&, Fds&);
+  Status (*run)(Call&);
 };
 constexpr Verb kVerbs[] = {
     {v1::Request::kMakeFilesystem, make_filesystem},
@@ -103,38 +131,38 @@ constexpr Verb kVerbs[] = {
     {v1::Request::kCloseVolume, close_volume},
     {v1::Request::kCompileProfiles, compile_profiles},
     {v1::Request::kProbeRuntimes, probe_runtimes},
+    {v1::Request::kDiscard, discard},
 };
 
-Status dispatch(const v1::Request& request, Fds& fds, v1::Reply& reply, Fds& out) {
+Status dispatch(Call& call) {
   for (const Verb& verb : kVerbs) {
-    if (verb.verb == request.verb_case()) return verb.run(request, fds, reply, out);
+    if (verb.verb == call.request.verb_case()) return verb.run(call);
   }
   return fail(Code::kUnimplemented, "no such verb");
 }
 
-Status serve_one() {
+Status serve_one(std::string_view verb) {
+  Call call{.ahead = make_ahead(verb)};
   auto message = TRY(receive_fd_message(fd_layout::helper::kRequest));
-  v1::Request request;
-  v1::Reply reply;
-  Fds out;
+  call.fds = std::move(message.fds);
   Status done = fail(Code::kInvalidArgument, "not a request of flodea.helper.v1");
-  if (request.ParseFromString(message.bytes)) done = dispatch(request, message.fds, reply, out);
+  if (call.request.ParseFromString(message.bytes)) done = dispatch(call);
   if (!done) {
-    reply.set_code(static_cast<std::uint32_t>(done.error().code));
-    reply.set_message(done.error().message);
-    reply.set_remedy(done.error().remedy);
-    out.clear();
+    call.reply.set_code(static_cast<std::uint32_t>(done.error().code));
+    call.reply.set_message(done.error().message);
+    call.reply.set_remedy(done.error().remedy);
+    call.out.clear();
   }
+  call.fds.clear();  // before flodead reads the reply, and undoes what failed
   std::vector<int> numbers;
-  for (const UniqueFd& fd : out) numbers.push_back(fd.get());
-  message.fds.clear();
-  return send_fd_message(fd_layout::helper::kRequest, reply.SerializeAsString(), numbers);
+  for (const UniqueFd& fd : call.out) numbers.push_back(fd.get());
+  return send_fd_message(fd_layout::helper::kRequest, call.reply.SerializeAsString(), numbers);
 }
 
 }  // namespace
 }  // namespace flodea::helper
 
-int main() {
+int main(int argc, char** argv) {
   ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-  return flodea::helper::serve_one() ? 0 : 1;
+  return flodea::helper::serve_one(argc > 1 ? argv[1] : "") ? 0 : 1;
 }

@@ -4,6 +4,9 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <iterator>
+
 #include "base/fd_layout.h"
 #include "base/fd_message.h"
 #include "supervisor/root/process.h"
@@ -16,9 +19,17 @@ struct Helpers::Job {
   PidFd process;
   UniqueFd socket;
   EventLoop::TimerId timer = 0;
+  bool killed = false;  // at its deadline
+  bool given_up = false;
 };
 
 namespace {
+
+// What a start leaves for the next one to find ready is made when the start itself is over.
+constexpr Nanos kReadyDelay = std::chrono::milliseconds(100);
+// A killed process may still wait for a disk, or for a vault that is being started again.
+constexpr Nanos kEndGrace = std::chrono::seconds(10);
+constexpr Nanos kDiscardDeadline = std::chrono::minutes(5);
 
 Result<HelperReply> read_reply(int socket, const std::string& verb) {
   auto message = receive_fd_message(socket);
@@ -38,32 +49,84 @@ Result<HelperReply> read_reply(int socket, const std::string& verb) {
 
 }  // namespace
 
-OneShot<HelperReply> Helpers::run(const std::string& verb, const helper::v1::Request& request,
-                                  std::span<const int> fds, Nanos deadline) {
-  auto job = std::make_shared<Job>(Job{.verb = verb, .done = OneShot<HelperReply>(loop_)});
-  auto started = start(job, request, fds, deadline);
-  if (!started)
-    job->done.set(tl::unexpected(std::move(started).error().with_context("flodea-helper " + verb)));
-  return job->done;
-}
+Helpers::~Helpers() = default;
 
-Status Helpers::start(const std::shared_ptr<Job>& job, const helper::v1::Request& request,
-                      std::span<const int> fds, Nanos deadline) {
+Result<std::shared_ptr<Helpers::Job>> Helpers::spawn(const std::string& verb) {
+  auto job = std::make_shared<Job>(Job{.verb = verb, .done = OneShot<HelperReply>(loop_)});
   auto pair = TRY(make_socketpair(SOCK_SEQPACKET));
-  TRY(send_fd_message(pair.first.get(), request.SerializeAsString(), fds));
-  ProgramSpec spec{.executable = executable_.get(), .argv = {"flodea-helper", job->verb}};
+  ProgramSpec spec{.executable = executable_.get(), .argv = {"flodea-helper", verb}};
   spec.fds = {{pair.second.get(), fd_layout::helper::kRequest}};
   job->process = TRY(spawn_program(spec));
   job->socket = std::move(pair.first);
-  ++running_;
   TRY(loop_.watch(job->process.get(), EPOLLIN, [this, job](std::uint32_t) { on_exit(job); }));
+  return job;
+}
+
+void Helpers::keep_one_ready() {
+  if (ready_) return;
+  // Without one, a start is slower, and its own attempt says why no process can be had.
+  if (auto made = spawn("prepare")) ready_ = std::move(*made);
+}
+
+void Helpers::dismiss_ready() {
+  auto job = std::exchange(ready_, nullptr);
+  if (!job) return;
+  loop_.unwatch(job->process.get());
+  job->socket.reset();  // it ends: it waits for nothing else
+  [[maybe_unused]] auto ended = job->process.wait();
+}
+
+// The one that stands ready may have died since: then another is made.
+Result<std::shared_ptr<Helpers::Job>> Helpers::ask(const std::string& verb,
+                                                   const helper::v1::Request& request,
+                                                   std::span<const int> fds) {
+  std::string bytes = request.SerializeAsString();
+  if (ready_ && ready_->verb == verb) {
+    auto job = std::exchange(ready_, nullptr);
+    loop_.call_after(kReadyDelay, [this] { keep_one_ready(); });
+    if (send_fd_message(job->socket.get(), bytes, fds)) return job;
+  }
+  auto job = TRY(spawn(verb));
+  TRY(send_fd_message(job->socket.get(), bytes, fds));
+  return job;
+}
+
+Status Helpers::follow(const std::shared_ptr<Job>& job, Nanos deadline) {
   TRY(loop_.watch(job->socket.get(), EPOLLIN, [this, job](std::uint32_t) { on_reply(job); }));
-  job->timer = loop_.call_after(deadline, [job] {
+  job->timer = loop_.call_after(deadline, [this, job] {
+    job->killed = true;
     [[maybe_unused]] auto killed = job->process.send_signal(SIGKILL);
-    job->done.set(
-        fail(Code::kDeadlineExceeded, "flodea-helper " + job->verb + " did not finish in time"));
+    job->timer = loop_.call_after(kEndGrace, [job] {
+      job->given_up = true;
+      job->done.set(
+          fail(Code::kDeadlineExceeded, "flodea-helper " + job->verb + " does not even end"));
+    });
   });
   return {};
+}
+
+OneShot<HelperReply> Helpers::run(const std::string& verb, const helper::v1::Request& request,
+                                  std::span<const int> fds, Nanos deadline) {
+  OneShot<HelperReply> failed(loop_);
+  auto job = ask(verb, request, fds);
+  Status followed;
+  if (job) followed = follow(*job, deadline);
+  if (job && followed) return (*job)->done;
+  Error error = job ? std::move(followed).error() : std::move(job).error();
+  failed.set(tl::unexpected(std::move(error).with_context("flodea-helper " + verb)));
+  return failed;
+}
+
+void Helpers::discard(std::vector<UniqueFd> fds) {
+  if (fds.empty()) return;
+  helper::v1::Request request;
+  request.mutable_discard();
+  std::vector<int> numbers;
+  for (const UniqueFd& fd : fds) numbers.push_back(fd.get());
+  auto job = ask("discard", request, numbers);
+  Status followed = job ? follow(*job, kDiscardDeadline) : Status();
+  if (job && followed) return;  // it holds them now
+  std::ranges::move(fds, std::back_inserter(undiscarded_));
 }
 
 void Helpers::on_reply(const std::shared_ptr<Job>& job) {
@@ -71,15 +134,24 @@ void Helpers::on_reply(const std::shared_ptr<Job>& job) {
   loop_.unwatch(job->socket.get());
   auto reply = read_reply(job->socket.get(), job->verb);
   job->socket.reset();
-  job->done.set(std::move(reply));
+  if (!reply && job->killed) {
+    reply = fail(Code::kDeadlineExceeded, "flodea-helper " + job->verb + " did not finish in time");
+  }
+  if (job->given_up && reply)
+    discard(std::move(reply->fds));
+  else
+    job->done.set(std::move(reply));
 }
 
 void Helpers::on_exit(const std::shared_ptr<Job>& job) {
   [[maybe_unused]] auto status = job->process.wait_no_hang();
   loop_.unwatch(job->process.get());
   loop_.cancel(job->timer);
+  if (ready_ == job) {
+    ready_.reset();
+    return;
+  }
   on_reply(job);  // the answer, if it came together with the end
-  --running_;
 }
 
 }  // namespace flodea::root

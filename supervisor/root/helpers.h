@@ -19,23 +19,38 @@ struct HelperReply {
 class Helpers {
  public:
   Helpers(EventLoop& loop, UniqueFd executable) : loop_(loop), executable_(std::move(executable)) {}
+  ~Helpers();
+  Helpers(const Helpers&) = delete;
+  Helpers& operator=(const Helpers&) = delete;
 
   // Started at once; the answer is awaited. `fds` stay the caller's and may be closed as soon as
-  // this returns. An error of the verb is an error here, its message led by the step.
+  // this returns. An error of the verb is an error here, its message led by the step. At the
+  // deadline the helper is killed; what it had answered by then counts.
   OneShot<HelperReply> run(const std::string& verb, const helper::v1::Request& request,
                            std::span<const int> fds, Nanos deadline);
-  std::size_t running() const { return running_; }
+
+  // Closes descriptors of an agent's volume somewhere else: the last close of a mount waits for the
+  // vault, which may be dead until this process starts it again.
+  void discard(std::vector<UniqueFd> fds);
+
+  // A `prepare` helper that has been started ahead of its request takes a start's way off its
+  // critical path. One stands ready from here on; the next is made a while after it was taken.
+  void keep_one_ready();
+  void dismiss_ready();
 
  private:
   struct Job;
-  Status start(const std::shared_ptr<Job>& job, const helper::v1::Request& request,
-               std::span<const int> fds, Nanos deadline);
+  Result<std::shared_ptr<Job>> spawn(const std::string& verb);
+  Result<std::shared_ptr<Job>> ask(const std::string& verb, const helper::v1::Request& request,
+                                   std::span<const int> fds);
+  Status follow(const std::shared_ptr<Job>& job, Nanos deadline);
   void on_reply(const std::shared_ptr<Job>& job);
   void on_exit(const std::shared_ptr<Job>& job);
 
   EventLoop& loop_;
   UniqueFd executable_;
-  std::size_t running_ = 0;
+  std::shared_ptr<Job> ready_;
+  std::vector<UniqueFd> undiscarded_;  // no process could be had for them
 };
 
 }  // namespace flodea::root

@@ -4,15 +4,14 @@
 #include <signal.h>
 #include <spdlog/spdlog.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 
 #include <algorithm>
 
 #include "base/fd_layout.h"
+#include "base/mapped_status_page.h"
 #include "base/safe_path.h"
-#include "base/status_page.h"
 
 namespace flodea::root {
 namespace {
@@ -21,16 +20,6 @@ constexpr int kLogPipeBytes = 256 * 1024;
 constexpr Nanos kSetupDeadline = std::chrono::seconds(10);
 constexpr Nanos kEmptyDeadline = std::chrono::seconds(10);
 constexpr std::size_t kReportLimit = 4096;
-
-// Sealed before anybody has it: a worker that could shrink it would SIGBUS control.
-Result<UniqueFd> make_status_page() {
-  auto page =
-      TRY(adopt_fd(::memfd_create("status", MFD_CLOEXEC | MFD_ALLOW_SEALING), "memfd_create"));
-  if (::ftruncate(page.get(), StatusPage::kSize) != 0) return fail_errno("size the status page");
-  if (::fcntl(page.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
-    return fail_errno("seal the status page");
-  return page;
-}
 
 Error step_error(const std::string& step, int error) {
   auto text = fail_errno("sandbox: " + step, error).value();
@@ -107,7 +96,9 @@ Async<void> Instance::make() {
       {.name = name(), .boot_id = context_.boot_id, .uid_range = range_->index}));
   journalled_ = true;
   Nanos began = SystemClock().monotonic();
-  auto opening = context_.volumes.open(agent_);
+  CO_TRY(auto begun, context_.volumes.begin_open(agent_));
+  auto own = make_own();  // while the vault and the helper are at work
+  auto opening = context_.volumes.finish_open(agent_, std::move(begun));
   auto opened = co_await opening;
   note({{"volume and netns",
          static_cast<std::uint64_t>((SystemClock().monotonic() - began).count())}});
@@ -115,17 +106,20 @@ Async<void> Instance::make() {
   volume_ = std::move(*opened);
   volume_open_ = true;
   for (const auto& [phase, nanos] : volume_.phases) note({{phase, nanos}});  // within the one above
+  CO_CHECK(std::move(own));
   if (!kill_reason_.empty())
     co_return fail(Code::kAborted, "killed while starting: " + kill_reason_);
-  const v1::Limits& limits = request_.limits();
-  auto group = context_.cgroups.make(name(), {.memory_bytes = limits.memory_bytes(),
-                                              .cpu_millis = limits.cpu_millis(),
-                                              .pids = limits.pids() + kWorkerTasks});
-  if (!group) co_return tl::unexpected(std::move(group).error());
-  group_ = std::move(*group);
-  CO_CHECK(make_kept());
   auto launching = launch(volume_);
   co_return co_await launching;
+}
+
+// All that needs no volume.
+Status Instance::make_own() {
+  const v1::Limits& limits = request_.limits();
+  group_ = TRY(context_.cgroups.make(name(), {.memory_bytes = limits.memory_bytes(),
+                                              .cpu_millis = limits.cpu_millis(),
+                                              .pids = limits.pids() + kWorkerTasks}));
+  return make_kept();
 }
 
 Status Instance::make_kept() {

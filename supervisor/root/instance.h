@@ -61,6 +61,7 @@ class Instance {
   std::string name() const { return agent_.text() + "-" + std::to_string(generation_.value); }
   Async<void> make();
   Async<void> launch(OpenVolume& volume);
+  Status make_own();
   Status make_kept();
   Result<SandboxRequest> sandbox_request(const OpenVolume& volume, UniqueFd& bundle) const;
   OneShot<std::string> read_report(UniqueFd report);

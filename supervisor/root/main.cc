@@ -123,6 +123,7 @@ Detached begin(Helpers& helpers, int programs_dir, std::map<std::string, UniqueF
     supervisor.set_host(host);
     spdlog::info("state=up version={} cgroup={}", FLODEA_VERSION, host.cgroup());
     found = supervisor.start();
+    helpers.keep_one_ready();
   }
   begun(std::move(found));
 }
@@ -235,7 +236,11 @@ Result<int> serve(const Config& config, Ground& g) {
     outcome = std::move(begun);
     if (!outcome) loop->stop();
   });
-  TRY(loop->run());
+  auto ran = loop->run();
+  helpers.dismiss_ready();
+  // However the loop came to its end: no mount is closed by this process while its vault is gone.
+  volumes.abandon_all();
+  TRY(std::move(ran));
   TRY(outcome);
   return middle.exit_status();
 }

@@ -74,25 +74,30 @@ Async<void> Volumes::make_filesystem(AgentId agent, std::uint64_t usable_bytes) 
 
 // ---- open
 
-Async<OpenVolume> Volumes::open(AgentId agent) {
-  CO_TRY(auto fuse, volume::make_fuse_mount());
+Result<Volumes::Opening> Volumes::begin_open(const AgentId& agent) {
+  auto fuse = TRY(volume::make_fuse_mount());
   devices_[agent] = std::move(fuse.device);
   auto serving = serve(agent, "fresh");
   helper::v1::Request request;
   request.mutable_prepare();
   int fds[] = {fuse.mount.get(), control_userns_.get()};
-  auto preparing = helpers_.run("prepare", request, fds, kOpenDeadline);
-  fuse.mount.reset();
-  auto served = co_await serving;
+  return Opening{std::move(serving), helpers_.run("prepare", request, fds, kOpenDeadline)};
+}
+
+Async<OpenVolume> Volumes::finish_open(AgentId agent, Opening opening) {
+  auto served = co_await opening.serving;
   if (!served) devices_.erase(agent);
-  auto prepared = co_await preparing;
-  if (!served) co_return tl::unexpected(std::move(served).error());
+  auto prepared = co_await opening.preparing;
+  if (!served) {
+    if (prepared) helpers_.discard(std::move(prepared->fds));
+    co_return tl::unexpected(std::move(served).error());
+  }
   if (!prepared || prepared->fds.size() != 3) {
+    if (prepared) helpers_.discard(std::move(prepared->fds));
     auto stopping = stop(agent);
     [[maybe_unused]] auto stopped = co_await stopping;
     if (!prepared) co_return tl::unexpected(std::move(prepared).error());
-    co_return fail(Code::kInternal, "flodea-helper prepare sent " +
-                                        std::to_string(prepared->fds.size()) + " descriptors");
+    co_return fail(Code::kInternal, "flodea-helper prepare sent the wrong descriptors");
   }
   OpenVolume volume{.netns = std::move(prepared->fds[0]),
                     .agent_tree = std::move(prepared->fds[1]),
@@ -108,14 +113,18 @@ Async<OpenVolume> Volumes::open(AgentId agent) {
 Async<std::vector<std::string>> Volumes::close_device(AgentId agent, std::string loop,
                                                       std::vector<UniqueFd> trees) {
   std::vector<std::string> leftovers;
-  if (!loop.empty() && devices_.contains(agent)) {
+  if (!loop.empty()) {
+    bool lost = !devices_.contains(agent);
     helper::v1::Request request;
     request.mutable_close_volume()->set_loop(loop);
+    request.mutable_close_volume()->set_lost(lost);
     request.mutable_close_volume()->set_deadline_ms(static_cast<std::uint64_t>(
         std::chrono::duration_cast<std::chrono::milliseconds>(kCloseDeadline).count()));
-    std::vector<int> fds{devices_.at(agent).get()};
+    std::vector<int> fds;
+    if (!lost) fds.push_back(devices_.at(agent).get());
     for (const UniqueFd& tree : trees) fds.push_back(tree.get());
     auto closing = helpers_.run("close-volume", request, fds, kCloseDeadline + seconds(2));
+    if (closing.ready()) helpers_.discard(std::move(trees));  // it could not be started
     trees.clear();  // from here on the helper is the last to hold them
     auto closed = co_await closing;
     if (!closed)

@@ -34,7 +34,14 @@ class Volumes {
         lost_(std::move(lost)) {}
 
   Async<bool> create(AgentId agent, std::uint64_t usable_bytes);  // false: it was there
-  Async<OpenVolume> open(AgentId agent);
+  // In two steps, so that the caller can do its own part while the vault and the helper do theirs;
+  // what was begun must be finished.
+  struct Opening {
+    OneShot<vault::v1::Reply> serving;
+    OneShot<HelperReply> preparing;
+  };
+  Result<Opening> begin_open(const AgentId& agent);
+  Async<OpenVolume> finish_open(AgentId agent, Opening opening);
   // Gives up what is left of the descriptors; the leftovers, if any, after kCloseDeadline.
   Async<std::vector<std::string>> close(AgentId agent, OpenVolume volume);
   Async<vault::v1::DestroyReply> destroy(AgentId agent);

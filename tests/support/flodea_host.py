@@ -129,14 +129,14 @@ class Host:
             self.group = os.path.basename(os.path.dirname(services))
         return self
 
-    def wait_ready(self):
-        """The operators' socket listens from the start, so one call waits for control; only the socket file is waited for."""
+    def wait_until(self, condition, what):
+        """Each line of the supervisor's log is an event after which the condition may hold."""
         deadline = time.monotonic() + 30 * PATIENCE
         watch = subprocess.Popen(["tail", "--pid", str(self.process.pid), "-n", "+1", "-F", self.log_path],
                                  stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         try:
-            for _ in watch.stdout:  # each line of its log is an event after which the socket may be there
-                if os.path.exists(self.socket) and self.cli("node", check=False).returncode == 0:
+            for _ in watch.stdout:
+                if condition():
                     return
                 if time.monotonic() > deadline:
                     break
@@ -144,7 +144,17 @@ class Host:
             watch.kill()
             watch.wait()
             watch.stdout.close()
-        raise AssertionError("the supervisor did not get ready:\n" + self.log())
+        raise AssertionError(f"{what}:\n" + self.log())
+
+    def wait_ready(self):
+        """The operators' socket listens from the start, so one call waits for control; only the socket file is waited for."""
+        self.wait_until(lambda: os.path.exists(self.socket) and self.cli("node", check=False).returncode == 0,
+                        "the supervisor did not get ready")
+
+    def wait_services(self):
+        """Control and the vault run (again)."""
+        self.wait_until(lambda: {"flodea-control", "flodea-vault"} <= {os.path.basename(executable_of(pid)) for pid in
+                                                                        children_of(self.process.pid)}, "a service is not back")
 
     def stop(self, timeout=60):
         if self.process and self.process.poll() is None:
@@ -245,11 +255,13 @@ class Host:
         return own | {pid for pid in processes() if self.group and f"/{self.group}/" in text_of(f"/proc/{pid}/cgroup")}
 
     def settle(self):
-        """Returns when flodead has no helper left: one answers before it ends."""
+        """Returns when no helper is left but the one that stands ready, in recvmsg (47): one answers before it ends."""
         deadline = time.monotonic() + 20 * PATIENCE
-        while helpers := [pid for pid in children_of(self.process.pid) if text_of(f"/proc/{pid}/comm").startswith("flodea-helper")]:
+        while True:
+            helpers = [pid for pid in children_of(self.process.pid) if text_of(f"/proc/{pid}/comm").startswith("flodea-helper")]
+            if len(helpers) == 1 and text_of(f"/proc/{helpers[0]}/syscall").startswith("47 "):
+                return
             assert time.monotonic() < deadline, "a helper does not end"
-            wait_for_end(helpers[0])
 
     def worker_pid(self, name):
         return int(self.inspect(name)["usage"]["worker_pid"])

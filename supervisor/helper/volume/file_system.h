@@ -30,10 +30,6 @@ Result<bool> has_file_system(int device);
 // The directories above, below the root of a mount. Content with those that are there.
 Status make_tree(int mount);
 
-// Leaves the host's mount namespace: nothing this process attaches from then on is seen by anyone
-// else. Ends when the process does.
-Status enter_private_mount_namespace();
-
 // A detached copy of the subtree `name` of `mount`; `..` of it stays inside. Needs the private
 // namespace: until Linux 6.15 only what is attached can be copied.
 Result<UniqueFd> detach_subtree(int mount, const char* name);

@@ -11,6 +11,7 @@
 #include <chrono>
 
 #include "supervisor/helper/volume/file_system.h"
+#include "supervisor/helper/volume/hot_blocks.h"
 #include "supervisor/helper/volume/loop_device.h"
 
 namespace flodea::volume {
@@ -29,20 +30,14 @@ Result<UniqueFd> open_plain_image(int fuse_mount) {
                   "open the plain image");
 }
 
-struct Mounted {
-  UniqueFd root;
-  LoopIdentity loop;
-};
-
-Result<Mounted> mount_image(int image) {
-  auto device = TRY(attach_loop(image));
+Result<MountedImage> mount_device(const LoopDevice& device) {
   TRY(set_read_ahead(device, kReadAheadBytes));
+  TRY(read_ahead_hot_blocks(device.fd.get()));
   auto root = TRY(mount_file_system(device.path));
-  return Mounted{std::move(root), std::move(device.identity)};
+  return MountedImage{std::move(root), device.identity};
 }
 
 Status attach_privately(int mount) {
-  TRY(enter_private_mount_namespace());
   if (::move_mount(mount, "", AT_FDCWD, kScratchDir, MOVE_MOUNT_F_EMPTY_PATH) != 0)
     return fail_errno("attach the volume");
   return {};
@@ -64,14 +59,22 @@ Result<bool> wait_until_unmounted(int fuse_device, Nanos timeout) {
 Result<LoopIdentity> make_filesystem(int fuse_mount, std::uint64_t usable_bytes) {
   auto image = TRY(open_plain_image(fuse_mount));
   if (!TRY(has_file_system(image.get()))) TRY(format_image(image.get(), usable_bytes));
-  auto mounted = TRY(mount_image(image.get()));
+  auto device = TRY(attach_loop(image.get()));
+  auto mounted = TRY(mount_device(device));
   TRY_CONTEXT(make_tree(mounted.root.get()), "directories of a new volume");
+  auto hot = TRY(resident_ranges(device.fd.get()));
+  mounted.root.reset();  // what ext4 has in its cache goes to the image
+  device.fd.reset();
+  TRY(note_hot_ranges(image.get(), hot));
   return std::move(mounted.loop);
 }
 
-Result<OpenedVolume> open_volume(int fuse_mount, int control_user_namespace) {
+Result<MountedImage> mount_volume(int fuse_mount) {
   auto image = TRY(open_plain_image(fuse_mount));
-  auto mounted = TRY(mount_image(image.get()));
+  return mount_device(TRY(attach_loop(image.get())));
+}
+
+Result<OpenedVolume> open_trees(MountedImage mounted, int control_user_namespace) {
   TRY(attach_privately(mounted.root.get()));
   auto agent = TRY(detach_subtree(mounted.root.get(), kAgentDir));
   auto store = TRY(detach_subtree(mounted.root.get(), kStoreDir));

@@ -2,8 +2,8 @@
 // deadline, because each of them waits for the vault and the disk. What flodead itself calls
 // (fuse_mount.h, geometry.h, loop_identity.h) is in flodea_volume instead.
 //
-// Order, per instance:  make_fuse_mount → vault Serve → open_volume → … → everything closed →
-// verify_closed → vault Stop. For a new volume:     vault Create (device_size_for) →
+// Order, per instance:  make_fuse_mount → vault Serve → mount_volume → open_trees → … → everything
+// closed → verify_closed → vault Stop. For a new volume:     vault Create (device_size_for) →
 // make_fuse_mount → vault Serve → make_filesystem → verify_closed → vault Stop.
 //
 // Another backend (luks) gives a block device instead of a FUSE mount and shares everything from
@@ -31,9 +31,17 @@ struct OpenedVolume {
                         // `control_user_namespace` maps 0 to
   LoopIdentity loop;
 };
-// Enters a private mount namespace and stays in it: call once, then reply and exit. Whatever holds
-// one of the two trees holds the volume. Needs CAP_SYS_ADMIN in the initial user namespace.
-Result<OpenedVolume> open_volume(int fuse_mount, int control_user_namespace);
+// Leaves the host's mount namespace for good: nothing this process attaches from then on is seen by
+// anyone else. Once, before the two below.
+Status enter_private_mount_namespace();
+// Whatever holds one of the two trees holds the volume. Needs CAP_SYS_ADMIN in the initial user
+// namespace. Both once, then reply and exit.
+struct MountedImage {
+  UniqueFd root;
+  LoopIdentity loop;
+};
+Result<MountedImage> mount_volume(int fuse_mount);
+Result<OpenedVolume> open_trees(MountedImage mounted, int control_user_namespace);
 
 // Waits until the file system behind `fuse_device` is gone for good and its loop device with it.
 // kDeadlineExceeded says what is left. `fuse_device` -1: only asks about the loop device, now.

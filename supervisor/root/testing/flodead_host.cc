@@ -6,6 +6,7 @@
 #include <spawn.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 
 #include <algorithm>
@@ -140,32 +141,43 @@ void FlodeadHost::kill() {
 
 std::string FlodeadHost::log() const { return slurp(dir_ + "/log"); }
 
-std::optional<PidFd> FlodeadHost::find_child(const std::string& name) const {
+std::vector<PidFd> FlodeadHost::children_named(const std::string& name) const {
   std::ifstream children("/proc/" + std::to_string(pid()) + "/task/" + std::to_string(pid()) +
                          "/children");
+  std::vector<PidFd> found;
   for (pid_t child; children >> child;) {
     if (!slurp("/proc/" + std::to_string(child) + "/comm").starts_with(name)) continue;
     auto opened = PidFd::open(child);
-    if (opened) return std::move(*opened);
+    if (opened) found.push_back(std::move(*opened));
   }
-  return std::nullopt;
+  return found;
 }
 
 PidFd FlodeadHost::child_named(const std::string& name) const {
   // A service is announced when it has been cloned, and has its name from its exec on.
   auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(kPatienceMs);
-  auto child = find_child(name);
-  while (!child && std::chrono::steady_clock::now() < deadline) child = find_child(name);
-  if (!child) FAIL("flodead has no child " << name << "\n" << log());
-  return std::move(*child);
+  auto children = children_named(name);
+  while (children.empty() && std::chrono::steady_clock::now() < deadline)
+    children = children_named(name);
+  if (children.empty()) FAIL("flodead has no child " << name << "\n" << log());
+  return std::move(children.front());
+}
+
+// recvmsg(2) is where a helper waits for its request, and nowhere else.
+static bool awaits_its_request(const PidFd& helper) {
+  return slurp("/proc/" + std::to_string(helper.pid()) + "/syscall")
+      .starts_with(std::to_string(SYS_recvmsg) + " ");
 }
 
 void FlodeadHost::settle() {
-  while (auto helper = find_child("flodea-helper")) {
-    REQUIRE(must(helper->ended(kPatienceMs)));
+  auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(kPatienceMs);
+  for (bool settled = false; !settled;) {
+    REQUIRE(std::chrono::steady_clock::now() < deadline);
+    auto helpers = children_named("flodea-helper");
+    settled = helpers.size() == 1 && awaits_its_request(helpers.front());
     v1::Request request;
     request.mutable_hello()->set_protocol(1);
-    ask(request);  // a turn of its loop: it has reaped the helper
+    ask(request);  // a turn of its loop: it has reaped what ended
   }
 }
 

@@ -47,7 +47,8 @@ class FlodeadHost {
   Answered destroy(const AgentId& agent);
 
   pid_t pid() const { return flodead_.pid(); }
-  void settle();  // returns when no helper is left: it answers before it ends
+  // Returns when no helper is left but the one that stands ready: one answers before it ends.
+  void settle();
   // flodead's child of this name: never a number that kill(2) would take for a group.
   PidFd child_named(const std::string& name) const;
   void kill_service(const std::string& name);  // kill -9; returns when its next life is announced
@@ -56,7 +57,7 @@ class FlodeadHost {
   std::string log() const;
 
  private:
-  std::optional<PidFd> find_child(const std::string& name) const;
+  std::vector<PidFd> children_named(const std::string& name) const;
 
   std::string dir_;
   std::vector<std::string> arguments_;

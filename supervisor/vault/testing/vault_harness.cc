@@ -277,7 +277,9 @@ Result<OpenVolume> VaultHarness::open_volume(const AgentId& agent) {
   auto mount = TRY(serve(agent));
   auto verb = [&]() -> Result<VerbResult> {
     devices_.clear();
-    auto volume = TRY(volume::open_volume(mount.get(), control_user_namespace_.get()));
+    TRY(volume::enter_private_mount_namespace());
+    auto mounted = TRY(volume::mount_volume(mount.get()));
+    auto volume = TRY(volume::open_trees(std::move(mounted), control_user_namespace_.get()));
     return VerbResult{volume.loop.encode(),
                       {volume.agent_tree.release(), volume.store_tree.release()}};
   };
