@@ -86,7 +86,7 @@ struct Control::Parts {
   Status open_state();
   Status make_metrics();
   Status make_gateway_and_effects();
-  void on_limit(const AgentId& agent, const std::string& limit, const std::string& message);
+  void on_limit(const LimitNotice& notice);
   void greet();
   void take_over(HostFacts host);
   void serve(const HostFacts& host);
@@ -131,7 +131,7 @@ Status Control::Parts::open_state() {
   logs = TRY(make_log_store({.directory = std::move(logs_dir),
                              .clock = clock,
                              .on_limit = [this](const AgentId& agent, const std::string& message) {
-                               on_limit(agent, "log", message);
+                               if (core != nullptr) core->agent_limit(agent, "log: " + message);
                              }}));
   auto bundles_dir = TRY(open_directory(fds.state_dir, "bundles"));
   bundles = TRY(BundleStore::open(std::move(bundles_dir)));
@@ -170,12 +170,11 @@ Status Control::Parts::make_gateway_and_effects() {
                         Nanos duration) {
     metrics->call_ended(engine->name_of(agent), method, code, duration);
   };
-  gateway = TRY(make_gateway(
-      {.self = *self,
-       .clock = clock,
-       .on_call = on_call,
-       .on_limit = [this](const AgentId& agent, const std::string& limit,
-                          const std::string& message) { on_limit(agent, limit, message); }}));
+  gateway =
+      TRY(make_gateway({.self = *self,
+                        .clock = clock,
+                        .on_call = on_call,
+                        .on_limit = [this](const LimitNotice& notice) { on_limit(notice); }}));
   vault = TRY(VaultClient::create(*loop, std::move(fds.vault)));
   HostParts host{.loop = *loop,
                  .clock = clock,
@@ -190,12 +189,11 @@ Status Control::Parts::make_gateway_and_effects() {
   return {};
 }
 
-void Control::Parts::on_limit(const AgentId& agent, const std::string& limit,
-                              const std::string& message) {
+void Control::Parts::on_limit(const LimitNotice& notice) {
   if (core == nullptr) return;
-  core->agent_limit(agent, limit + ": " + message);
-  if (message.starts_with("connection closed"))
-    loop->post([this, agent] { effects->reconnect(agent); });
+  core->agent_limit(notice.agent, notice.text());
+  if (notice.effect == LimitEffect::kClosed)
+    loop->post([this, agent = notice.agent] { effects->reconnect(agent); });
 }
 
 // ---- running

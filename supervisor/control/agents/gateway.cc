@@ -70,11 +70,8 @@ class GatewayImpl final : public Gateway {
 
   Status start() {
     sleeper_ = TRY(kernel::Sleeper::create(config_.clock));
-    auto observer = [this](const AgentId& agent, const char* limit, const std::string& message) {
-      if (!config_.on_limit) return;
-      events_->post([this, agent, name = std::string(limit), message] {
-        config_.on_limit(agent, name, message);
-      });
+    auto observer = [this](const LimitNotice& notice) {
+      if (config_.on_limit) events_->post([this, notice] { config_.on_limit(notice); });
     };
     guard_ = TRY(Guard::create(config_.clock, std::move(observer)));
     return {};

@@ -14,6 +14,7 @@
 #include "base/unique_fd.h"
 #include "policy/agent_spec.h"
 #include "supervisor/control/guard/frame_scanner.h"
+#include "supervisor/control/guard/limit_notice.h"
 
 namespace flodea::control {
 
@@ -58,9 +59,6 @@ struct GatewayUsage {
 // A call that ended, for metrics. `method` is "flodea.kernel.v1.Clock/Now" or "unknown".
 using CallObserver = std::function<void(const AgentId&, const std::string& method,
                                         const std::string& code, Nanos duration)>;
-// A connection that the guard closed, or a limit an agent ran into: an event.
-using LimitObserver =
-    std::function<void(const AgentId&, const std::string& limit, const std::string& message)>;
 
 class Gateway {
  public:

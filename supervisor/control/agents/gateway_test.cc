@@ -5,6 +5,7 @@
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 #include <poll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <condition_variable>
@@ -70,9 +71,7 @@ struct Fixture {
     GatewayConfig config{.self = backend, .clock = clock};
     config.on_call = [this](const AgentId&, const std::string& method, const std::string& code,
                             Nanos) { calls.add(method + " " + code); };
-    config.on_limit = [this](const AgentId&, const std::string& limit, const std::string&) {
-      limits.add(limit);
-    };
+    config.on_limit = [this](const LimitNotice& notice) { limits.add(notice.text()); };
     gateway = *make_gateway(std::move(config));
   }
   ~Fixture() {
@@ -222,6 +221,17 @@ TEST_CASE("a reconnected worker goes on, its earlier connection is closed") {
   CHECK(f.gateway->reconnect(AgentId::random()).error().code == Code::kNotFound);
 }
 
+TEST_CASE("a connection that the guard closes is told as closed, and a fresh one serves") {
+  Fixture f;
+  AgentId id = AgentId::random();
+  UniqueFd worker = std::move(*f.gateway->attach(f.context(id)));
+  std::string garbage = "no preface at all";
+  REQUIRE(::send(worker.get(), garbage.data(), garbage.size(), MSG_NOSIGNAL) > 0);
+  CHECK(f.limits.wait_for("connection closed: limit preface"));
+  auto fresh = f.channel(f.gateway->reconnect(id));
+  CHECK(now(fresh).ok());
+}
+
 TEST_CASE("a worker that asks for connections without end is refused") {
   Fixture f;
   AgentId id = AgentId::random();
@@ -365,7 +375,7 @@ TEST_CASE("calls beyond the agent's rate are slowed, counted and reported") {
   CHECK(f.clock.monotonic() - before >= std::chrono::milliseconds(400));
   CHECK(f.gateway->usage(id).calls == 50);
   CHECK(f.gateway->usage(id).calls_throttled >= 8);
-  CHECK(f.limits.wait_for("calls"));
+  CHECK(f.limits.wait_for("slowed: rate calls"));
 }
 
 TEST_CASE("an idle agent costs less than 48 KiB and no thread") {

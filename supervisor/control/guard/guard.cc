@@ -8,7 +8,7 @@
 
 namespace flodea::control {
 
-Result<std::unique_ptr<Guard>> Guard::create(const Clock& clock, GuardObserver observer) {
+Result<std::unique_ptr<Guard>> Guard::create(const Clock& clock, LimitObserver observer) {
   auto relay = TRY(Relay::create(clock, std::move(observer)));
   auto wake = TRY(adopt_fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd"));
   std::unique_ptr<Guard> guard(new Guard(std::move(relay), std::move(wake)));

@@ -19,7 +19,7 @@ namespace flodea::control {
 class Guard {
  public:
   // `observer` is called on the guard's thread and must not block.
-  static Result<std::unique_ptr<Guard>> create(const Clock& clock, GuardObserver observer);
+  static Result<std::unique_ptr<Guard>> create(const Clock& clock, LimitObserver observer);
   ~Guard();  // ends the thread, closes all connections
 
   Relay::ConnectionId add(UniqueFd outer, UniqueFd inner, std::shared_ptr<GuardedAgent> agent);

@@ -24,11 +24,6 @@ std::optional<std::size_t> try_send(int fd, std::string_view bytes) {
   return std::nullopt;
 }
 
-std::string describe(const char* limit, bool closed) {
-  std::string text = closed ? "connection closed: limit " : "slowed: rate ";
-  return text + limit;
-}
-
 }  // namespace
 
 // Requests on their way in: [0, cleared) has passed the scanner, the rest has not.
@@ -57,12 +52,12 @@ struct Relay::Connection {
   Nanos waits_until{};      // zero: does not wait for a rate
 };
 
-Result<std::unique_ptr<Relay>> Relay::create(const Clock& clock, GuardObserver observer) {
+Result<std::unique_ptr<Relay>> Relay::create(const Clock& clock, LimitObserver observer) {
   auto epoll = TRY(adopt_fd(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1"));
   return std::unique_ptr<Relay>(new Relay(clock, std::move(observer), std::move(epoll)));
 }
 
-Relay::Relay(const Clock& clock, GuardObserver observer, UniqueFd epoll)
+Relay::Relay(const Clock& clock, LimitObserver observer, UniqueFd epoll)
     : clock_(clock),
       observer_(std::move(observer)),
       epoll_(std::move(epoll)),
@@ -107,7 +102,7 @@ void Relay::drop(Connection& connection) {
 void Relay::close(Connection& connection, const char* limit) {
   AgentId agent = connection.agent->id;
   drop(connection);
-  if (limit != nullptr && observer_) observer_(agent, limit, describe(limit, true));
+  if (limit != nullptr && observer_) observer_({agent, limit, LimitEffect::kClosed});
 }
 
 Status Relay::turn(int timeout_ms) {
@@ -200,7 +195,7 @@ void Relay::report_wait(Connection& connection, const ScanResult& result, Nanos 
   }
   if (!observer_ || (agent.reported > Nanos{} && now - agent.reported < kReportEvery)) return;
   agent.reported = now;
-  observer_(agent.id, result.limit, describe(result.limit, false));
+  observer_({agent.id, result.limit, LimitEffect::kSlowed});
 }
 
 bool Relay::read_reply(Connection& connection) {

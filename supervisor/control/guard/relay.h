@@ -19,6 +19,7 @@
 #include "base/ids.h"
 #include "base/unique_fd.h"
 #include "supervisor/control/guard/frame_scanner.h"
+#include "supervisor/control/guard/limit_notice.h"
 
 namespace flodea::control {
 
@@ -34,16 +35,13 @@ struct GuardedAgent {
   std::atomic<std::uint64_t> calls_throttled{0};
 };
 
-// A connection was closed for `limit`, or (at most every 10 s) had to wait for it. Must not block.
-using GuardObserver =
-    std::function<void(const AgentId& agent, const char* limit, const std::string& message)>;
-
 class Relay {
  public:
   using ConnectionId = std::uint64_t;
   static constexpr std::size_t kTurnBytes = 64 * 1024;
 
-  static Result<std::unique_ptr<Relay>> create(const Clock& clock, GuardObserver observer);
+  // `observer` must not block.
+  static Result<std::unique_ptr<Relay>> create(const Clock& clock, LimitObserver observer);
   ~Relay();
 
   // `outer` is the agent's socket, `inner` the gRPC server's. The id is the caller's, never reused.
@@ -61,7 +59,7 @@ class Relay {
   struct Chunk;
   enum class Side : std::uint32_t { kOuter = 0, kInner = 1 };
 
-  Relay(const Clock& clock, GuardObserver observer, UniqueFd epoll);
+  Relay(const Clock& clock, LimitObserver observer, UniqueFd epoll);
   void serve(Connection& connection, Side side, std::uint32_t events);
   bool read_request(Connection& connection);
   bool advance_request(Connection& connection, Chunk chunk);
@@ -82,7 +80,7 @@ class Relay {
   int timeout_for(int wanted_ms) const;
 
   const Clock& clock_;
-  GuardObserver observer_;
+  LimitObserver observer_;
   UniqueFd epoll_;
   std::function<void()> owner_readable_;
   std::unordered_map<ConnectionId, std::unique_ptr<Connection>> connections_;

@@ -15,11 +15,13 @@ namespace {
 
 using namespace testing;
 
+using Heard = std::vector<std::pair<std::string, LimitEffect>>;
+
 // A worker's end and a server's end of a relayed connection, and what the observer heard.
 struct Fixture {
   Fixture() {
-    relay = *Relay::create(clock, [this](const AgentId&, const char* limit, const std::string&) {
-      heard.emplace_back(limit);
+    relay = *Relay::create(clock, [this](const LimitNotice& notice) {
+      heard.emplace_back(notice.limit, notice.effect);
     });
   }
   std::pair<UniqueFd, UniqueFd> connect(double calls = 1000) {
@@ -34,7 +36,7 @@ struct Fixture {
   }
 
   FakeClock clock;
-  std::vector<std::string> heard;
+  Heard heard;
   std::unique_ptr<Relay> relay;
   std::shared_ptr<GuardedAgent> agent;
   Relay::ConnectionId last = 0;
@@ -81,7 +83,7 @@ TEST_CASE("over a limit the connection is closed and the observer told; another 
   f.settle();
   CHECK(read(bad) == "EOF");
   CHECK(read(bad_server) == "EOF");
-  CHECK(f.heard == std::vector<std::string>{"preface"});
+  CHECK(f.heard == Heard{{"preface", LimitEffect::kClosed}});
   CHECK(read(good_server) == kPreface);
 }
 
@@ -101,7 +103,7 @@ TEST_CASE("a preface that does not come is waited for five seconds") {
   CHECK(read(silent) == "EOF");
   CHECK(read(half) == "EOF");
   CHECK(f.relay->connections() == 1);
-  CHECK(f.heard == std::vector<std::string>{"preface_deadline", "preface_deadline"});
+  CHECK(f.heard == Heard(2, {"preface_deadline", LimitEffect::kClosed}));
   CHECK(write(greeting, headers(1)));
 }
 
@@ -122,7 +124,7 @@ TEST_CASE("calls beyond the rate are passed on as time goes by, reported every t
   f.settle();
   CHECK(read(server).size() == headers(1).size() - 8);
   CHECK(f.relay->buffered_bytes() == 0);
-  CHECK(f.heard == std::vector<std::string>{"calls"});
+  CHECK(f.heard == Heard{{"calls", LimitEffect::kSlowed}});
 }
 
 TEST_CASE("a server that does not read is waited for, with at most 64 KiB held") {

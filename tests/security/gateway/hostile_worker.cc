@@ -49,8 +49,8 @@ class Guarded final : public Target {
  public:
   Guarded() {
     GatewayConfig config{.self = backend_, .clock = clock_};
-    config.on_limit = [](const AgentId&, const std::string& limit, const std::string&) {
-      std::printf("limit %s\n", limit.c_str());
+    config.on_limit = [](const LimitNotice& notice) {
+      std::printf("limit %s\n", notice.limit.c_str());
     };
     config.limits.preface_deadline = std::chrono::milliseconds(500);
     gateway_ = *make_gateway(std::move(config));
