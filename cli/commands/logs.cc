@@ -3,10 +3,8 @@
 #include <memory>
 #include <optional>
 
-#include <google/protobuf/timestamp.pb.h>
-
-#include "base/quantity.h"
 #include "cli/commands/commands.h"
+#include "cli/commands/since.h"
 
 namespace flodea::cli {
 namespace {
@@ -19,17 +17,6 @@ struct Options {
   std::string since;
   std::optional<std::uint32_t> tail;
 };
-
-// A duration back from now, or a time.
-Result<Nanos> parse_since(const std::string& text, Nanos now) {
-  if (auto back = parse_duration(text)) return now - *back;
-  return parse_rfc3339(text);
-}
-
-std::string check_since(const std::string& text) {
-  if (parse_since(text, Nanos(0))) return "";
-  return "\"" + text + "\" is neither a duration (10m) nor a time (2026-01-02T03:04:05Z)";
-}
 
 // Lines as they were; one that came in parts is put together again, one of Flodea's own is marked.
 class Printer {
@@ -59,11 +46,7 @@ pb::LogsRequest request_of(const Options& options, Nanos now) {
   request.set_name(options.name);
   request.set_follow(options.follow);
   if (options.tail) request.set_tail(*options.tail);
-  if (options.since.empty()) return request;
-  Nanos since = parse_since(options.since, now).value_or(Nanos(0));
-  auto seconds = std::chrono::floor<std::chrono::seconds>(since);
-  request.mutable_since()->set_seconds(seconds.count());
-  request.mutable_since()->set_nanos(static_cast<std::int32_t>((since - seconds).count()));
+  if (!options.since.empty()) *request.mutable_since() = since_time(options.since, now);
   return request;
 }
 

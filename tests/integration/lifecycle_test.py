@@ -1,4 +1,5 @@
 """An agent's life through the built programs: apply, run, logs, stop, start, restart, remove."""
+import json
 import os
 import unittest
 
@@ -74,6 +75,18 @@ class Lifecycle(unittest.TestCase):
         self.assertEqual(agent["restarts"], 2)
         self.assertEqual(agent["exit_code"], 3)
         self.host.cli("rm", "flaky")
+
+    def test_events_are_printed_from_a_time_on(self):
+        self.host.deploy("early", HELLO)
+        last = json.loads(self.host.cli("-o", "json", "events").stdout.splitlines()[-1])
+        self.host.cli("stop", "early")
+        since = [json.loads(line) for line in
+                 self.host.cli("-o", "json", "events", "--since", last["time"]).stdout.splitlines()]
+        self.assertEqual(since[0], last)  # at or after that time
+        self.assertEqual((since[-1]["agent"], since[-1]["to"]), ("early", "stopped"))
+        self.assertEqual(self.host.cli("events", "--since", "2100-01-01T00:00:00Z").stdout, "")
+        self.assertIn("early", self.host.cli("events", "early", "--since", "1h").stdout)
+        self.host.cli("rm", "early")
 
     def test_the_same_manifest_again_changes_nothing(self):
         directory = self.host.deploy("same", HELLO)

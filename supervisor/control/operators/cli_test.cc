@@ -9,6 +9,7 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include "base/quantity.h"
 #include "base/safe_path.h"
 #include "supervisor/control/operators/testing/fakes.h"
 
@@ -212,6 +213,33 @@ TEST_CASE("logs prints lines as they were, from a tail, a duration or a time on"
   CHECK(has(cli.run({"events"}).out, "agent.state   a  starting → running"));
 }
 
+TEST_CASE("events are printed from a tail, a duration or a time on, of one agent or of all") {
+  Cli cli;
+  Nanos now = SystemClock().wall();
+  auto record = [&](const char* agent, Nanos time, const char* message) {
+    REQUIRE(cli.server.events.record(
+        {.time = time, .kind = "agent.limit", .agent = agent, .message = message}));
+  };
+  record("a", now - std::chrono::hours(2), "of old");
+  record("b", now - std::chrono::minutes(2), "of late");
+  record("a", now, "of now");
+  auto messages = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), "events");
+    Outcome outcome = cli.run(more);
+    CHECK(outcome.status == 0);
+    return std::vector<bool>{has(outcome.out, "of old"), has(outcome.out, "of late"),
+                             has(outcome.out, "of now")};
+  };
+  CHECK(messages({}) == std::vector{true, true, true});
+  CHECK(messages({"--since", "1h"}) == std::vector{false, true, true});
+  CHECK(messages({"--since", "1h", "a"}) == std::vector{false, false, true});
+  CHECK(messages({"--since", "1h", "--tail", "1"}) == std::vector{false, false, true});
+  std::string time = format_rfc3339(now - std::chrono::minutes(1));
+  CHECK(messages({"--since", time}) == std::vector{false, false, true});
+  CHECK(messages({"--since", "1970-01-01T00:00:00Z"}) == std::vector{true, true, true});
+  CHECK(messages({"--since", "8760h"}) == std::vector{true, true, true});
+}
+
 TEST_CASE("usage errors are status 2, help is 0") {
   Cli cli;
   CHECK(cli.run({}).status == 2);
@@ -220,12 +248,14 @@ TEST_CASE("usage errors are status 2, help is 0") {
   CHECK(cli.run({"ps", "-o", "xml"}).status == 2);
   CHECK(cli.run({"apply"}).status == 2);
   CHECK(cli.run({"logs", "a", "--since", "yesterday"}).status == 2);
+  CHECK(cli.run({"events", "--since", "yesterday"}).status == 2);
   CHECK(cli.run({"logs", "a", "--tail", "x"}).status == 2);
   CHECK(cli.run({"run", "/nonexistent"}).status == 2);
   Outcome help = cli.run({"--help"});
   CHECK(help.status == 0);
   CHECK(has(help.out, "Exit status:"));
   CHECK(has(cli.run({"logs", "--help"}).out, "--since"));
+  CHECK(has(cli.run({"events", "--help"}).out, "--since"));
 }
 
 TEST_CASE("a supervisor that is not there, or not for us, is status 3 and says what to do") {

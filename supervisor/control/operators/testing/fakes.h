@@ -137,8 +137,8 @@ class FakeEvents final : public EventLog {
     std::lock_guard lock(mutex_);
     std::vector<Event> found;
     for (const Event& event : events_) {
-      bool wanted =
-          event.id > query.after_id && (query.agent.empty() || event.agent == query.agent);
+      bool wanted = event.id > query.after_id && event.time >= query.since &&
+                    (query.agent.empty() || event.agent == query.agent);
       if (wanted) found.push_back(event);
     }
     if (query.tail && found.size() > *query.tail)
