@@ -54,6 +54,12 @@ Async<Supervisor::Answer> Supervisor::hello(v1::Request) {
   *hello->mutable_host() = parts_.host;
   hello->mutable_host()->set_volumes_free_bytes(free_bytes(parts_.volumes_dir));
   hello->set_operators_socket(parts_.operators_path);
+  for (const Service* service : {vault_service_, control_service_}) {
+    auto* state = hello->add_services();
+    state->set_service(service->name());
+    state->set_up(service->running());
+    state->set_restarts(service->restarts());
+  }
   co_return std::move(answer);
 }
 

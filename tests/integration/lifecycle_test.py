@@ -88,6 +88,11 @@ class Lifecycle(unittest.TestCase):
         self.assertIn("early", self.host.cli("events", "early", "--since", "1h").stdout)
         self.host.cli("rm", "early")
 
+    def test_the_node_shows_every_service_from_the_start(self):
+        services = {s["name"]: s for s in self.host.json("node")["services"]}
+        self.assertEqual(sorted(services), ["flodea-control", "flodea-vault"])
+        self.assertTrue(all(s["up"] for s in services.values()), services)
+
     def test_the_same_manifest_again_changes_nothing(self):
         directory = self.host.deploy("same", HELLO)
         generation = self.host.inspect("same")["generation"]

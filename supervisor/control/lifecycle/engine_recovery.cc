@@ -14,6 +14,8 @@ void Engine::recover(Effects& effects, Metrics& metrics, HostFacts host,
   for (const auto& [name, status] : services_) {
     if (status.restarts > 0) metrics_->service_restarted(name);
   }
+  // Later than every change that was told before: they come in order.
+  for (const ServiceStatus& status : host.services) services_[status.name] = status;
   host_ = std::move(host);
   auto agents = parts_.db.load();
   if (!agents) return done(tl::unexpected(std::move(agents).error()));

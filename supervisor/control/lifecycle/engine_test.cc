@@ -457,6 +457,27 @@ TEST_CASE("every change of state is an event with its reason") {
                        "starting>running:operator", "running>backoff:oom"});
 }
 
+TEST_CASE("the node shows every service from the greeting on, and then what changes") {
+  EngineBench b;
+  b.host.services = {{.name = "flodea-control", .restarts = 1},
+                     {.name = "flodea-vault", .up = false, .restarts = 2}};
+  REQUIRE(b.reborn([](Engine& engine) {
+    engine.on_service({.service = "flodea-vault", .up = true, .why = "started", .restarts = 1});
+  }));
+  auto services = [&] {
+    Result<NodeStatus> node = fail(Code::kUnknown, "no answer");
+    b.engine->node([&](auto r) { node = std::move(r); });
+    b.run_posted();
+    Orders out;
+    for (const ServiceStatus& s : node->services)
+      out.push_back(s.name + (s.up ? " up " : " down ") + std::to_string(s.restarts));
+    return out;
+  };
+  CHECK(services() == Orders{"flodea-control up 1", "flodea-vault down 2"});
+  b.engine->on_service({.service = "flodea-vault", .up = true, .why = "started", .restarts = 3});
+  CHECK(services() == Orders{"flodea-control up 1", "flodea-vault up 3"});
+}
+
 TEST_CASE("what flodead tells before the recovery is heard, and hurts nothing") {
   EngineBench b;
   b.apply(b.manifest());

@@ -32,6 +32,7 @@ struct HostFacts {
   std::uint64_t memory_bytes = 0, volumes_free_bytes = 0;
   std::vector<std::string> missing, limits;
   std::map<std::string, std::string> runtimes;
+  std::vector<ServiceStatus> services;  // of flodead's table, as they were at its Hello
 };
 
 // What StartReply carries: owned by whoever takes it.

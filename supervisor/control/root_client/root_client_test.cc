@@ -66,6 +66,19 @@ const AgentId kAgent = AgentId::random();
 
 }  // namespace
 
+TEST_CASE("the greeting brings the host's figures and the state of every service") {
+  Bench b;
+  auto facts = b.ask<HostFacts>([&](auto done) { b.client->hello(done); });
+  REQUIRE(facts);
+  CHECK(facts->epoch.value == 7);
+  CHECK(facts->cpus == 2);
+  REQUIRE(facts->services.size() == 2);
+  CHECK(facts->services[0].name == "flodea-vault");
+  CHECK_FALSE(facts->services[0].up);
+  CHECK(facts->services[0].restarts == 4);
+  CHECK(facts->services[1].up);
+}
+
 TEST_CASE("a start brings the instance's descriptors and figures") {
   Bench b;
   auto started = b.start(kAgent);

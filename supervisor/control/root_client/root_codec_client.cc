@@ -42,6 +42,9 @@ HostFacts facts_of(const root::v1::HelloReply& reply) {
   facts.missing.assign(host.missing().begin(), host.missing().end());
   facts.limits.assign(host.limits().begin(), host.limits().end());
   facts.runtimes.insert(host.runtimes().begin(), host.runtimes().end());
+  for (const auto& state : reply.services())
+    facts.services.push_back(
+        {.name = state.service(), .up = state.up(), .restarts = state.restarts()});
   return facts;
 }
 

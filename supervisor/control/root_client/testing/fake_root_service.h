@@ -103,6 +103,8 @@ class FakeRoot {
         reply.mutable_hello()->set_protocol(1);
         reply.mutable_hello()->set_epoch(7);
         reply.mutable_hello()->mutable_host()->set_cpus(2);
+        add_service(*reply.mutable_hello(), "flodea-vault", false, 4);
+        add_service(*reply.mutable_hello(), "flodea-control", true, 0);
         break;
       case rootpb::Request::kCreateVolume:
         reply.mutable_create_volume()->set_created(true);
@@ -130,6 +132,13 @@ class FakeRoot {
     }
   }
 
+  static void add_service(rootpb::HelloReply& hello, const char* name, bool up,
+                          std::uint64_t restarts) {
+    auto* state = hello.add_services();
+    state->set_service(name);
+    state->set_up(up);
+    state->set_restarts(restarts);
+  }
   void start(const Key& key, rootpb::Reply& reply, std::vector<int>& fds) {
     Instance& instance = instances[key];
     if (!instance.page) make(instance);
