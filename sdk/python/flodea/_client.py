@@ -6,6 +6,7 @@ when its own has come. While asyncio calls are pending the event loop has the le
 
 import os
 import select
+import time
 from _thread import allocate_lock, get_ident
 
 from ._errors import Error, InvalidArgument, Unavailable, from_reply
@@ -14,6 +15,11 @@ from ._json_text import dumps, loads
 MAX_LINE = 1 << 20
 AHEAD = 16  # items of a stream that may come before they are asked for
 _CHUNK = 65536
+_LONGEST_WAIT = 1e6  # seconds that the system calls below take in one go
+
+
+def _seconds_left(deadline: float | None) -> float | None:
+    return None if deadline is None else min(max(0.0, deadline - time.monotonic()), _LONGEST_WAIT)
 
 
 class Slot:
@@ -147,13 +153,13 @@ class Client:
 
     # -- waiting and reading --
 
-    def wait(self, slot: Slot) -> None:
-        """Until the slot is ready."""
+    def wait(self, slot: Slot, deadline: float | None = None) -> bool:
+        """Until the slot is ready, or time.monotonic() is at `deadline`: whether it is ready."""
         me = get_ident()
         while True:
             with self._lock:
                 if slot.ready():
-                    return
+                    return True
                 leads = self._lead is None
                 if leads:
                     self._lead = me
@@ -161,20 +167,26 @@ class Client:
                     break
             if leads:
                 try:
-                    self._read_until(slot)
+                    return self._read_until(slot, deadline)
                 finally:
                     self.pass_lead()
-                return
-            slot.event.acquire()
-            slot.signalled = False
-        self._read_until(slot)
+            left = _seconds_left(deadline)
+            if slot.event.acquire(timeout=-1 if left is None else left):
+                slot.signalled = False
+            elif deadline is not None and left == 0:
+                return slot.ready()
+        return self._read_until(slot, deadline)
 
-    def _read_until(self, slot: Slot) -> None:
+    def _read_until(self, slot: Slot, deadline: float | None) -> bool:
         poller = select.poll()
         poller.register(self.fd, select.POLLIN)
         while not slot.ready():
-            poller.poll()
-            self.pump()
+            left = _seconds_left(deadline)
+            if poller.poll(None if left is None else left * 1000):
+                self.pump()
+            if left == 0:
+                break
+        return slot.ready()
 
     def take_lead(self) -> bool:
         """For aio: True if this thread reads from now on."""

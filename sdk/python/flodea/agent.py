@@ -1,5 +1,7 @@
 """What this agent may know and say of itself."""
 
+from time import monotonic
+
 from . import _api
 from ._api import Description as Description, Limits as Limits, StopNotice as StopNotice, Usage as Usage
 from ._client import Slot as _Slot, client as _client, run as _run
@@ -7,6 +9,7 @@ from ._client import Slot as _Slot, client as _client, run as _run
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import overload
 
 
 def describe() -> Description:
@@ -73,10 +76,23 @@ def stop_requested() -> bool:
     return _watch.look() is not None
 
 
-def wait_stop() -> StopNotice:
-    """Waits until it is asked to stop. Goes on through a restart of the supervisor."""
+if TYPE_CHECKING:
+    @overload
+    def wait_stop(timeout: None = None) -> StopNotice: ...
+    @overload
+    def wait_stop(timeout: float) -> "StopNotice | None": ...
+
+
+def wait_stop(timeout: "float | None" = None) -> "StopNotice | None":
+    """Waits until it is asked to stop. Goes on through a restart of the supervisor.
+
+    timeout: seconds; None for ever. None is returned when they have passed without a request, so that
+    `while not flodea.agent.wait_stop(10): work()` is a loop with a pause.
+    """
+    deadline = None if timeout is None else monotonic() + timeout
     while (notice := _watch.look()) is None:
-        _client().wait(_watch.open())
+        if not _client().wait(_watch.open(), deadline):
+            return None
     return notice
 
 

@@ -137,3 +137,30 @@ class Aio(WorkerTestCase):
         asked, notice = asyncio.run(main())
         self.assertFalse(asked)
         self.assertEqual((notice.reason, notice.deadline_nanos), ("operator", 9))
+
+    def test_wait_stop_gives_up_when_its_time_is_over_and_hears_of_it_later(self):
+        worker = self.connect()
+
+        async def main():
+            early = await flodea.aio.agent.wait_stop(0.02)
+            await in_thread(lambda: worker.next("cancel"))  # nothing of it stays open
+            waiting = asyncio.create_task(flodea.aio.agent.wait_stop(timeout=60))
+            request = await in_thread(lambda: worker.next(WATCH_STOP))
+            worker.item(request, 1, {"reason": "operator"})
+            return early, await waiting
+
+        early, notice = asyncio.run(main())
+        self.assertIsNone(early)
+        self.assertEqual(notice.reason, "operator")
+
+    def test_wait_stop_that_is_cancelled_is_cancelled(self):
+        worker = self.connect()
+
+        async def main():
+            waiting = asyncio.create_task(flodea.aio.agent.wait_stop(60))
+            await in_thread(lambda: worker.next(WATCH_STOP))
+            waiting.cancel()
+            with self.assertRaises(asyncio.CancelledError):
+                await waiting
+
+        asyncio.run(main())

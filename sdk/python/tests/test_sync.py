@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import unittest
 
 import flodea
@@ -283,6 +284,29 @@ class Stopping(WorkerTestCase):
         flodea.clock.now()  # its answer comes after the notice
         self.assertTrue(flodea.agent.stop_requested())
         self.assertEqual(flodea.agent.wait_stop(), flodea.agent.StopNotice("operator", 42))
+
+    def test_wait_stop_gives_up_when_its_time_is_over_and_hears_of_it_later(self):
+        worker = self.connect({NOW: MOMENT})
+        for timeout in (0, -1, 0.05):
+            began = time.monotonic()
+            self.assertIsNone(flodea.agent.wait_stop(timeout))
+            self.assertGreaterEqual(time.monotonic() - began, timeout)
+        request = worker.next(WATCH_STOP)
+        worker.item(request, 1, {"reason": "operator"})
+        self.assertEqual(flodea.agent.wait_stop(timeout=1e300).reason, "operator")
+        self.assertEqual(flodea.agent.wait_stop(0).reason, "operator")
+        self.assertEqual([r["method"] for r in worker.requests if r.get("id") == request["id"]], [WATCH_STOP])
+
+    def test_wait_stop_gives_up_while_another_thread_reads(self):
+        worker = self.connect()
+        reader = threading.Thread(target=flodea.call, args=(NOW,))
+        reader.start()
+        request = worker.next(NOW)  # it waits for its answer, and reads for all
+        self.assertIsNone(flodea.agent.wait_stop(0.02))
+        worker.item(worker.next(WATCH_STOP), 1, {"reason": "shutdown"})
+        self.assertEqual(flodea.agent.wait_stop(5).reason, "shutdown")
+        worker.reply(request, MOMENT)
+        reader.join(5)
 
     def test_on_stop_calls_back(self):
         worker = self.connect()

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from .. import _api
 from .. import agent as _agent
 from .._api import Description as Description, Limits as Limits, StopNotice as StopNotice, Usage as Usage
 from ._client import run as _run, stream as _stream
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import overload
 
 
 async def describe() -> Description:
@@ -33,9 +39,26 @@ def stop_requested() -> bool:
     return _agent.stop_requested()
 
 
-async def wait_stop() -> StopNotice:
+if TYPE_CHECKING:
+    @overload
+    async def wait_stop(timeout: None = None) -> StopNotice: ...
+    @overload
+    async def wait_stop(timeout: float) -> StopNotice | None: ...
+
+
+async def wait_stop(timeout: float | None = None) -> StopNotice | None:
     """As `flodea.agent.wait_stop`."""
     _api.keep_sigterm_from_killing()
+    try:
+        async with asyncio.timeout(timeout) as limit:
+            return await _next_stop()
+    except TimeoutError:
+        if not limit.expired():
+            raise
+    return None
+
+
+async def _next_stop() -> StopNotice:
     while True:
         notices = _stream(_api.WATCH_STOP)
         try:
