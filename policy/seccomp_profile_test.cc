@@ -13,10 +13,14 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <sstream>
 
 #include <catch2/catch_test_macros.hpp>
+
+#include "policy/profiles/control.h"
+#include "policy/profiles/vault.h"
 
 namespace flodea {
 namespace {
@@ -148,6 +152,23 @@ TEST_CASE("Flodea's own profiles compile, start no process and make no namespace
           }) == EPERM);
     CHECK(errno_under(&filter, [] { return ::syscall(SYS_unshare, CLONE_NEWUSER); }) == EPERM);
   }
+}
+
+TEST_CASE("what is built into a program is the profile of the tree") {
+  auto same = [](const std::vector<sock_filter>& a, const std::vector<sock_filter>& b) {
+    return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof a[0]) == 0;
+  };
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // these add to it
+  CHECK(same(compile(kControlProfile).value(), filter_of("control")));
+  CHECK(same(compile(kVaultProfile).value(), filter_of("vault")));
+#endif
+  CHECK_FALSE(same(compile(kVaultProfile).value(), compile(kControlProfile).value()));
+}
+
+TEST_CASE("an include that is not built in is refused") {
+  const EmbeddedProfile lonely[] = {{"lonely", R"({"include":["common"],"rules":[]})"}};
+  CHECK(compile(lonely).error().code == Code::kNotFound);
+  CHECK_FALSE(compile(std::span<const EmbeddedProfile>()));
 }
 
 TEST_CASE("the agents' profiles allow what programs live on") {

@@ -1,13 +1,10 @@
 #include "supervisor/control/self_restriction.h"
 
-#include <linux/seccomp.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
-#include "policy/seccomp_profile.h"
-#include "supervisor/control/control_profile.h"
+#include "policy/profiles/control.h"
+#include "policy/restrict_self.h"
 
 namespace flodea::control {
 
@@ -19,21 +16,6 @@ Status forbid_dumps_and_privileges() {
   return {};
 }
 
-Status restrict_self() {
-  auto included = [](const std::string& name) -> Result<std::string> {
-    if (name == "common") return std::string(kCommonProfile);
-    return fail(Code::kNotFound, "profile " + name + " is not part of flodea-control");
-  };
-  auto profile = TRY(parse_seccomp_profile("control", kControlProfile, included));
-  auto filter = TRY(compile(profile));
-  sock_fprog program{.len = static_cast<unsigned short>(filter.size()), .filter = filter.data()};
-  long thread =
-      ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program);
-  if (thread < 0) return fail_errno("seccomp");
-  if (thread > 0)
-    return fail(Code::kInternal,
-                "seccomp: thread " + std::to_string(thread) + " cannot be restricted");
-  return {};
-}
+Status restrict_self() { return restrict_system_calls(TRY(compile(kControlProfile))); }
 
 }  // namespace flodea::control

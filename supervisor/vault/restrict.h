@@ -1,5 +1,5 @@
-// What flodea-vault gives up before its first request. It can weaken isolation only by being too
-// generous: each allowed call has a reason. Everything else fails with EPERM.
+// What flodea-vault gives up before its first request. What it may still call stands in
+// policy/profiles/vault.json, with reasons; everything else fails with EPERM.
 #pragma once
 
 #include "base/result.h"
@@ -15,7 +15,7 @@ Status lock_memory();
 // Every descriptor from `first` on is closed: this process must inherit nothing of what it serves
 // (it would wait for itself).
 Status close_from(int first);
-// The allowlist, for all threads of the process.
+// policy/profiles/vault.json, which is part of the program, for all threads.
 Status load_seccomp_filter();
 
 }  // namespace flodea::vault

@@ -7,7 +7,7 @@ import re
 import source
 from source import Finding
 
-# What root, its helper (compiles the filters) and the workers need of policy: how to restrict a process, not how to decide.
+# What root, its helper (compiles the filters), the vault and the workers need of policy: how to restrict a process, not how to decide.
 SELF_RESTRICTION = ("policy/seccomp*", "policy/landlock*", "policy/profile*", "policy/capabilit*", "policy/rlimit*",
                     "policy/restrict*")
 
@@ -25,7 +25,7 @@ ARROWS = {
                         "supervisor/helper/volume/geometry.*", "supervisor/helper/volume/fuse_mount.*"),
     "supervisor/helper": ("base", *SELF_RESTRICTION, "proto/flodea/helper", "proto/flodea/root", "proto/flodea/vault"),
     # The vault's tests act as flodead and its helper.
-    "supervisor/vault": ("base", "proto/flodea/root", "proto/flodea/vault", "supervisor/helper/volume"),
+    "supervisor/vault": ("base", *SELF_RESTRICTION, "proto/flodea/root", "proto/flodea/vault", "supervisor/helper/volume"),
     "supervisor/control": ("base", "policy", "proto", "runtimes", "modules/*"),
     "worker": ("base", *SELF_RESTRICTION, "proto"),
     "cli": ("base", "proto"),

@@ -1,0 +1,17 @@
+// What a program of Flodea's gives up of its own accord, before it meets anybody. Each step is
+// final.
+#pragma once
+
+#include <linux/filter.h>
+
+#include <span>
+
+#include "base/result.h"
+
+namespace flodea {
+
+// A compiled filter for every thread there is and will be. Wants no_new_privs, or CAP_SYS_ADMIN.
+// kInternal: a thread has a filter of its own and cannot follow; none is restricted then.
+Status restrict_system_calls(std::span<const sock_filter> filter);
+
+}  // namespace flodea
