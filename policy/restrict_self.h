@@ -10,6 +10,9 @@
 
 namespace flodea {
 
+// No core dump; not readable through /proc and not traceable by its own uid; no new privileges by
+// execve.
+Status forbid_dumps_and_privileges();
 // A compiled filter for every thread there is and will be. Wants no_new_privs, or CAP_SYS_ADMIN.
 // kInternal: a thread has a filter of its own and cannot follow; none is restricted then.
 Status restrict_system_calls(std::span<const sock_filter> filter);

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/fd_layout.h"
+#include "policy/restrict_self.h"
 #include "worker/self_restriction.h"
 #include "worker/worker.h"
 
@@ -37,7 +38,7 @@ Status serve() {
   auto page = TRY(StatusPageWriter::map(fds::kStatusPage));
   auto agent_filter = TRY(SeccompFilter::read(fds::kAgentFilter));
   auto own_filter = TRY(SeccompFilter::read(fds::kWorkerFilter));
-  TRY(become_undumpable());
+  TRY(forbid_dumps_and_privileges());
   TRY(keep_three_capabilities());
   auto worker =
       TRY(Worker::create(std::move(page), std::move(agent_filter), std::move(own_filter)));

@@ -39,23 +39,14 @@ void SeccompFilter::refuse_instead_of_reporting() {
   }
 }
 
-long SeccompFilter::install(unsigned long flags) const {
+int SeccompFilter::load(int* listener) const {
   sock_fprog program{.len = static_cast<unsigned short>(code_.size()),
                      .filter = const_cast<sock_filter*>(code_.data())};
-  return ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
-}
-
-int SeccompFilter::load(int* listener) const {
-  long rc = install(listener != nullptr ? SECCOMP_FILTER_FLAG_NEW_LISTENER : 0);
+  unsigned long flags = listener != nullptr ? SECCOMP_FILTER_FLAG_NEW_LISTENER : 0;
+  long rc = ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
   if (rc < 0) return errno;
   if (listener != nullptr) *listener = static_cast<int>(rc);
   return 0;
-}
-
-int SeccompFilter::load_for_all_threads() const {
-  long rc = install(SECCOMP_FILTER_FLAG_TSYNC);
-  if (rc < 0) return errno;
-  return rc == 0 ? 0 : EBUSY;  // > 0: the thread that could not follow
 }
 
 bool kernel_reports_refused_calls() {

@@ -5,6 +5,7 @@
 #include <linux/filter.h>
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "base/unique_fd.h"
@@ -20,15 +21,14 @@ class SeccompFilter {
   bool reports() const;
   // For a kernel without listeners: what would be reported is refused with EPERM.
   void refuse_instead_of_reporting();
+  std::span<const sock_filter> code() const { return code_; }
 
   // For the calling thread and what it starts; no_new_privs must be set. Async-signal-safe: returns
   // 0 or an errno, and with `listener` the descriptor on which refused calls are reported.
   int load(int* listener) const;
-  int load_for_all_threads() const;
 
  private:
   explicit SeccompFilter(std::vector<sock_filter> code) : code_(std::move(code)) {}
-  long install(unsigned long flags) const;
   std::vector<sock_filter> code_;
 };
 

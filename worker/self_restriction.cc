@@ -5,7 +5,6 @@
 #include <linux/close_range.h>
 #include <linux/securebits.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -69,15 +68,7 @@ Status check_surroundings() {
   return {};
 }
 
-Status become_undumpable() {
-  rlimit none{};
-  if (::setrlimit(RLIMIT_CORE, &none) != 0) return fail_errno("setrlimit core");
-  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return fail_errno("PR_SET_DUMPABLE");
-  return {};
-}
-
 Status keep_three_capabilities() {
-  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return fail_errno("no_new_privs");
   TRY(empty_bounding_set());
   if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0)
     return fail_errno("clear ambient capabilities");
@@ -89,12 +80,6 @@ Status keep_three_capabilities() {
   __user_cap_data_struct sets[2] = {{.effective = kKept, .permitted = kKept, .inheritable = 0}, {}};
   if (::syscall(SYS_capset, &header, sets) != 0)
     return fail_errno("keep CAP_KILL, CAP_SETUID and CAP_SETGID");
-  return {};
-}
-
-Status restrict_system_calls(const SeccompFilter& filter) {
-  if (int error = filter.load_for_all_threads(); error != 0)
-    return fail_errno("load the worker's seccomp filter", error);
   return {};
 }
 

@@ -13,7 +13,7 @@
 #include <cstring>
 
 #include "base/fd_layout.h"
-#include "worker/self_restriction.h"
+#include "policy/restrict_self.h"
 
 namespace flodea::worker {
 namespace fds = fd_layout::worker;
@@ -145,7 +145,8 @@ void Worker::launch(const LaunchPlan& plan, CallLimits limits) {
   state_ = State::kLaunching;
   executable_ = plan.executable;
   auto launched = launch_agent(plan, agent_filter_);
-  if (auto restricted = restrict_system_calls(own_filter_); !restricted)
+  // It allows neither fork nor execve, so the agent must have been launched.
+  if (auto restricted = restrict_system_calls(own_filter_.code()); !restricted)
     return restriction_failed(restricted.error());
   if (!launched) return launch_failed(launched.error());
   forked_ = clock_.boot();

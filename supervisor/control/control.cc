@@ -9,13 +9,14 @@
 
 #include "base/event_loop.h"
 #include "base/safe_path.h"
+#include "policy/profiles/control.h"
+#include "policy/restrict_self.h"
 #include "runtimes/runtime.h"
 #include "supervisor/control/lifecycle/engine.h"
 #include "supervisor/control/lifecycle/host_effects.h"
 #include "supervisor/control/lifecycle/self_host.h"
 #include "supervisor/control/monitoring/metrics_exporter.h"
 #include "supervisor/control/operators/operators_server.h"
-#include "supervisor/control/self_restriction.h"
 #include "supervisor/control/spec_json_service.h"
 
 namespace flodea::control {
@@ -104,7 +105,8 @@ Result<std::unique_ptr<Control>> Control::create(ControlConfig config, ControlFd
   TRY(control->parts_->open_state());
   TRY(control->parts_->make_metrics());
   TRY(control->parts_->make_gateway_and_effects());
-  TRY(restrict_self());
+  auto filter = TRY(compile(kControlProfile));
+  TRY(restrict_system_calls(filter));
   return control;
 }
 

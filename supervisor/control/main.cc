@@ -14,8 +14,8 @@
 #include <CLI/CLI.hpp>
 
 #include "base/fd_layout.h"
+#include "policy/restrict_self.h"
 #include "supervisor/control/control.h"
-#include "supervisor/control/self_restriction.h"
 
 namespace flodea::control {
 namespace {

@@ -15,9 +15,10 @@
 
 #include "base/event_loop.h"
 #include "base/fd_layout.h"
+#include "policy/restrict_self.h"
 #include "supervisor/vault/image.h"
 #include "supervisor/vault/keys.h"
-#include "supervisor/vault/restrict.h"
+#include "supervisor/vault/self_restriction.h"
 #include "supervisor/vault/server.h"
 #include "supervisor/vault/service.h"
 #include "supervisor/vault/volume_fuse.h"
@@ -68,7 +69,7 @@ Status run() {
     spdlog::info("closed=\"the file system is unmounted\" agent={}", agent.text());
     loop->post([&] { endpoints_of_loop->stop_if_useless(); });
   }));
-  TRY(load_seccomp_filter());
+  TRY(restrict_self());
 
   UniqueFd volumes(fd_layout::vault::kVolumes);
   TRY_CONTEXT(Image::sweep(volumes.get()), "state directory");

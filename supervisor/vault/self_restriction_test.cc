@@ -1,5 +1,5 @@
 // Each refusal is first shown to be one: the same call without the filter succeeds.
-#include "supervisor/vault/restrict.h"
+#include "supervisor/vault/self_restriction.h"
 
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -11,6 +11,8 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include "policy/restrict_self.h"
+
 namespace flodea::vault {
 namespace {
 
@@ -19,7 +21,7 @@ enum class Filter { kNone, kLoaded };
 int errno_in_child(Filter filter, const std::function<bool()>& attempt) {
   pid_t child = ::fork();
   if (child == 0) {
-    if (filter == Filter::kLoaded && (!forbid_dumps_and_privileges() || !load_seccomp_filter()))
+    if (filter == Filter::kLoaded && (!forbid_dumps_and_privileges() || !restrict_self()))
       ::_exit(200);
     errno = 0;
     ::_exit(attempt() ? 0 : errno);

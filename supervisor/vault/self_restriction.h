@@ -6,8 +6,6 @@
 
 namespace flodea::vault {
 
-// No core dump, no ptrace by its own user, no new privileges by execve.
-Status forbid_dumps_and_privileges();
 // Locks all memory, now and later: key material and I/O buffers never reach a disk, and answering
 // the kernel never waits for memory that only its own answer would free. Without CAP_IPC_LOCK:
 // kPermissionDenied (buffers and raw keys are locked one by one anyway).
@@ -16,6 +14,6 @@ Status lock_memory();
 // (it would wait for itself).
 Status close_from(int first);
 // policy/profiles/vault.json, which is part of the program, for all threads.
-Status load_seccomp_filter();
+Status restrict_self();
 
 }  // namespace flodea::vault

@@ -1,23 +1,14 @@
-#include "supervisor/vault/restrict.h"
+#include "supervisor/vault/self_restriction.h"
 
 #include <linux/close_range.h>
 #include <malloc.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "policy/profiles/vault.h"
 #include "policy/restrict_self.h"
 
 namespace flodea::vault {
-Status forbid_dumps_and_privileges() {
-  rlimit none{0, 0};
-  if (::setrlimit(RLIMIT_CORE, &none) != 0) return fail_errno("RLIMIT_CORE 0");
-  if (::prctl(PR_SET_DUMPABLE, 0) != 0) return fail_errno("PR_SET_DUMPABLE 0");
-  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return fail_errno("PR_SET_NO_NEW_PRIVS");
-  return {};
-}
 
 Status lock_memory() {
   ::mallopt(M_ARENA_MAX, 1);  // a heap per thread would be locked too
@@ -30,6 +21,6 @@ Status close_from(int first) {
   return {};
 }
 
-Status load_seccomp_filter() { return restrict_system_calls(TRY(compile(kVaultProfile))); }
+Status restrict_self() { return restrict_system_calls(TRY(compile(kVaultProfile))); }
 
 }  // namespace flodea::vault
