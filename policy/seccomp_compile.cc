@@ -97,10 +97,4 @@ Result<std::vector<sock_filter>> compile(const SeccompProfile& profile) {
   return export_filter(context.get());
 }
 
-std::string syscall_name(int number) {
-  std::unique_ptr<char, decltype(&::free)> name(
-      seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, number), ::free);
-  return name ? std::string(name.get()) : fmt::format("syscall_{}", number);
-}
-
 }  // namespace flodea

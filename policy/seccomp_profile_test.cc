@@ -165,6 +165,11 @@ TEST_CASE("what is built into a program is the profile of the tree") {
   CHECK_FALSE(same(compile(kVaultProfile).value(), compile(kControlProfile).value()));
 }
 
+TEST_CASE("system calls have the kernel's names, unknown ones their number") {
+  CHECK(syscall_name(SYS_personality) == "personality");
+  CHECK(syscall_name(600) == "syscall_600");
+}
+
 TEST_CASE("an include that is not built in is refused") {
   const EmbeddedProfile lonely[] = {{"lonely", R"({"include":["common"],"rules":[]})"}};
   CHECK(compile(lonely).error().code == Code::kNotFound);

@@ -1,6 +1,5 @@
 #include "worker/worker.h"
 
-#include <seccomp.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
@@ -14,19 +13,10 @@
 
 #include "base/fd_layout.h"
 #include "policy/restrict_self.h"
+#include "policy/seccomp_profile.h"
 
 namespace flodea::worker {
 namespace fds = fd_layout::worker;
-namespace {
-
-std::string syscall_name(std::uint32_t number) {
-  char* name = ::seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, static_cast<int>(number));
-  std::string out = name != nullptr ? name : "syscall " + std::to_string(number);
-  ::free(name);
-  return out;
-}
-
-}  // namespace
 
 Result<std::unique_ptr<Worker>> Worker::create(StatusPageWriter page, SeccompFilter agent_filter,
                                                SeccompFilter own_filter) {
@@ -84,7 +74,8 @@ void Worker::beat() {
 void Worker::say_denied() {
   if (refused_.unreported().empty()) return;
   std::map<std::string, std::uint64_t> by_name;
-  for (const auto& [number, count] : refused_.unreported()) by_name[syscall_name(number)] += count;
+  for (const auto& [number, count] : refused_.unreported())
+    by_name[syscall_name(static_cast<int>(number))] += count;
   if (attach_.say_denied(by_name)) refused_.reported();
 }
 
