@@ -8,6 +8,13 @@
 #include <cerrno>
 
 namespace flodea {
+namespace {
+
+constexpr std::uint64_t tag(int fd, std::uint32_t serial) {
+  return std::uint64_t{serial} << 32 | static_cast<std::uint32_t>(fd);
+}
+
+}  // namespace
 
 Result<std::unique_ptr<EventLoop>> EventLoop::create() {
   auto epoll = TRY(adopt_fd(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1"));
@@ -27,14 +34,17 @@ EventLoop::EventLoop(UniqueFd epoll, UniqueFd wake)
 EventLoop::~EventLoop() = default;
 
 Status EventLoop::watch(int fd, std::uint32_t events, Handler handler) {
-  epoll_event event{.events = events, .data = {.fd = fd}};
+  std::uint32_t serial = next_serial_++;
+  epoll_event event{.events = events, .data = {.u64 = tag(fd, serial)}};
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) return fail_errno("epoll_ctl add");
-  handlers_[fd] = std::make_shared<Handler>(std::move(handler));
+  handlers_[fd] = {serial, std::make_shared<Handler>(std::move(handler))};
   return {};
 }
 
 Status EventLoop::change(int fd, std::uint32_t events) {
-  epoll_event event{.events = events, .data = {.fd = fd}};
+  auto it = handlers_.find(fd);
+  if (it == handlers_.end()) return fail_errno("epoll_ctl mod", ENOENT);
+  epoll_event event{.events = events, .data = {.u64 = tag(fd, it->second.serial)}};
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event) != 0) return fail_errno("epoll_ctl mod");
   return {};
 }
@@ -101,9 +111,10 @@ Status EventLoop::run_once(int timeout_ms) {
                        timeout_for(timeout_ms));
   if (n < 0 && errno != EINTR) return fail_errno("epoll_wait");
   for (int i = 0; i < n; ++i) {
-    auto it = handlers_.find(events[i].data.fd);
-    if (it == handlers_.end()) continue;  // unwatched by an earlier handler of this turn
-    auto handler = it->second;            // keeps it alive while it unwatches itself
+    auto it = handlers_.find(static_cast<int>(events[i].data.u64 & 0xffff'ffff));
+    // Unwatched by an earlier handler of this turn, and perhaps another's by now.
+    if (it == handlers_.end() || it->second.serial != events[i].data.u64 >> 32) continue;
+    auto handler = it->second.handler;  // keeps it alive while it unwatches itself
     (*handler)(events[i].events);
   }
   fire_timers();

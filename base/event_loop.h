@@ -47,7 +47,13 @@ class EventLoop {
 
   UniqueFd epoll_;
   UniqueFd wake_;
-  std::unordered_map<int, std::shared_ptr<Handler>> handlers_;
+  struct Watch {
+    std::uint32_t serial;  // a number may be closed, and given to another, within one turn
+    std::shared_ptr<Handler> handler;
+  };
+
+  std::unordered_map<int, Watch> handlers_;
+  std::uint32_t next_serial_ = 1;
   std::multimap<Nanos, std::pair<TimerId, Task>> timers_;
   TimerId next_timer_ = 1;
   std::mutex mutex_;

@@ -1,9 +1,10 @@
 #include "runtimes/python/python.h"
 
+#include "policy/profiled_runtimes.h"
+
 namespace flodea {
 namespace {
 
-constexpr const char* kInterpreter = "/usr/bin/python3";
 // Measured: an interpreter that has imported the SDK and json holds 11 MiB, the worker 1; below
 // this the imports of ssl and asyncio fail.
 constexpr std::uint64_t kMinimumMemory = 24 * kMiB;
@@ -18,8 +19,8 @@ Status validate(const AgentSpec& spec, const BundleFiles&) {
 LaunchPlan launch_plan(const AgentManifest& manifest) {
   const RuntimeSpec& spec = manifest.spec.runtime;
   LaunchPlan plan;
-  plan.executable = kInterpreter;
-  plan.argv = {kInterpreter, "/app/" + spec.entrypoint};
+  plan.executable = kPython.executable;
+  plan.argv = {kPython.executable, "/app/" + spec.entrypoint};
   plan.argv.insert(plan.argv.end(), spec.args.begin(), spec.args.end());
   plan.env = common_environment(
       manifest, {"PYTHONUNBUFFERED=1",
@@ -35,7 +36,7 @@ ReadyWhen ready(const AgentSpec& spec) {
 }  // namespace
 
 Runtime python_runtime() {
-  return {.type = "python",
+  return {.type = kPython.name,
           .minimum_memory = kMinimumMemory,
           .validate = validate,
           .launch_plan = launch_plan,

@@ -5,6 +5,7 @@
 #include <spdlog/spdlog.h>
 
 #include "base/safe_path.h"
+#include "policy/profiled_runtimes.h"
 
 namespace flodea::root {
 namespace {
@@ -12,13 +13,6 @@ namespace {
 constexpr Nanos kEmptyDeadline = std::chrono::seconds(10);
 constexpr Nanos kHelperDeadline = std::chrono::seconds(30);
 
-// Rows of the runtime table, as far as they are flodead's: what proves one is there. Its profile
-// has the same name.
-struct Runtime {
-  const char* name;
-  const char* executable;
-};
-constexpr Runtime kRuntimes[] = {{"python", "/usr/bin/python3"}};
 constexpr const char* kWorkerProfile = "worker";
 
 Status kill_and_wait(const Cgroup& group, const std::string& name) {
@@ -83,7 +77,7 @@ Status undo_earlier_life(const CgroupTree& cgroups, UidRanges& uids, const Journ
 Async<void> discover(Helpers& helpers, int programs_dir, std::map<std::string, UniqueFd>& filters,
                      v1::Host& host) {
   helper::v1::Request request;
-  for (const Runtime& runtime : kRuntimes)
+  for (const ProfiledRuntime& runtime : kProfiledRuntimes)
     request.mutable_probe_runtimes()->add_executables(runtime.executable);
   std::span<const int> no_fds;
   auto probing = helpers.run("probe-runtimes", request, no_fds, kHelperDeadline);
@@ -93,8 +87,9 @@ Async<void> discover(Helpers& helpers, int programs_dir, std::map<std::string, U
   for (int i = 0; i < probed->reply.probe_runtimes().versions_size(); ++i) {
     const std::string& version = probed->reply.probe_runtimes().versions(i);
     if (version.empty()) continue;
-    (*host.mutable_runtimes())[kRuntimes[i].name] = version;
-    profiles.push_back(kRuntimes[i].name);
+    std::string name(kProfiledRuntimes[i].name);
+    (*host.mutable_runtimes())[name] = version;
+    profiles.push_back(std::move(name));
   }
   auto compiling = compile_filters(helpers, programs_dir, profiles, filters);
   co_return co_await compiling;

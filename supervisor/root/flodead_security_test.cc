@@ -233,6 +233,57 @@ TEST_CASE(
   CHECK(host.stop() == 0);
 }
 
+TEST_CASE("volumes that are asked for at the same time do not pass the total together") {
+  FlodeadHost host({"--max-disk", "64Mi"});
+  std::vector<std::uint64_t> asked;
+  for (int i = 0; i < 8; ++i) {
+    v1::Request request;
+    request.mutable_create_volume()->set_agent_id(AgentId::random().text());
+    request.mutable_create_volume()->set_size_bytes(16 << 20);
+    asked.push_back(host.send(std::move(request)));
+  }
+  int made = 0, refused = 0;
+  for (std::uint64_t id : asked) {
+    auto reply = host.wait_reply(id).reply;
+    if (reply.code() == 0)
+      ++made;
+    else if (reply.code() == static_cast<std::uint32_t>(Code::kResourceExhausted))
+      ++refused;
+  }
+  CHECK(made >= 1);
+  CHECK(made <= 3);  // a volume of 16 MiB takes a little more than that
+  CHECK(made + refused == 8);
+  CHECK(host.stop() == 0);
+}
+
+TEST_CASE("control cannot pile up requests without end") {
+  FlodeadHost host;
+  AgentId agent = AgentId::random();
+  PidFd vault = host.child_named("flodea-vault");
+  REQUIRE(vault.send_signal(SIGSTOP));
+  v1::Request create;  // waits for the vault, and all others for it: one agent, one turn
+  create.mutable_create_volume()->set_agent_id(agent.text());
+  create.mutable_create_volume()->set_size_bytes(16 << 20);
+  std::vector<std::uint64_t> asked{host.send(std::move(create))};
+  while (asked.size() < 600) {
+    v1::Request release;
+    release.mutable_release()->set_agent_id(agent.text());
+    release.mutable_release()->set_generation(1);
+    asked.push_back(host.send(std::move(release)));
+    v1::Request hello;  // its socket holds only so many
+    hello.mutable_hello()->set_protocol(1);
+    if (asked.size() % 50 == 0) host.ask(std::move(hello));
+  }
+  REQUIRE(vault.send_signal(SIGCONT));
+  int refused = 0;
+  for (std::uint64_t id : asked) {
+    auto reply = host.wait_reply(id).reply;
+    if (reply.code() == static_cast<std::uint32_t>(Code::kResourceExhausted)) ++refused;
+  }
+  CHECK(refused == 600 - 512);
+  CHECK(host.stop() == 0);
+}
+
 TEST_CASE("an agent past its memory limit is ended as a whole, with the kills counted") {
   FlodeadHost host;
   AgentId agent = AgentId::random();

@@ -285,6 +285,26 @@ OneShot<bool> Instance::wait_empty() {
   return empty;
 }
 
+// Its group is empty a moment before it can be reaped.
+OneShot<bool> Instance::wait_reaped() {
+  OneShot<bool> reaped(context_.loop);
+  int fd = worker_.get();
+  auto timer = context_.loop.call_after(kEmptyDeadline, [this, fd, reaped]() mutable {
+    context_.loop.unwatch(fd);
+    reaped.set(false);
+  });
+  auto look = [this, fd, timer, reaped](std::uint32_t) mutable {
+    auto status = worker_.wait_no_hang();
+    if (!status && status.error().code == Code::kUnavailable) return;
+    context_.loop.unwatch(fd);
+    context_.loop.cancel(timer);
+    reaped.set(true);
+  };
+  auto watched = context_.loop.watch(fd, EPOLLIN, std::move(look));
+  if (!watched) reaped.set(false);
+  return reaped;
+}
+
 Detached Instance::finish(ExitStatus status) {
   [[maybe_unused]] auto killed = group_->kill();
   auto waiting = wait_empty();
@@ -323,14 +343,17 @@ Async<std::vector<std::string>> Instance::undo() {
   auto note_failure = [&leftovers](const Status& status) {
     if (!status) leftovers.push_back(status.error().message);
   };
+  if (worker_.valid()) context_.loop.unwatch(worker_.get());
+  if (oom_) context_.loop.unwatch(oom_.get());
+  if (deadline_) context_.loop.unwatch(deadline_.get());
   if (worker_.valid() && group_ &&
       state_ == v1::INSTANCE_STATE_STARTING) {  // a setup that failed: its child ends or is killed
     [[maybe_unused]] auto killed = group_->kill();
     auto waiting = wait_empty();
     [[maybe_unused]] auto empty = co_await waiting;
-    [[maybe_unused]] auto reaped = worker_.wait_no_hang();
+    auto ending = wait_reaped();
+    [[maybe_unused]] auto reaped = co_await ending;
   }
-  if (deadline_) context_.loop.unwatch(deadline_.get());
   worker_ = PidFd();
   oom_.reset();
   attach_ = FdPair();

@@ -70,6 +70,7 @@ class Instance {
   void on_worker_end();
   Detached finish(ExitStatus status);
   OneShot<bool> wait_empty();
+  OneShot<bool> wait_reaped();
   Async<std::vector<std::string>> undo();
   void settle(std::vector<OneShot<bool>>& waiters);
 

@@ -192,6 +192,7 @@ Result<LaunchedSandbox> launch_sandbox(const SandboxTemplate& shared,
   sandbox.worker = TRY(clone_child(shared, request, plan));
   watch.lap("clone");
   auto admitted = admit(shared, request, trees, sandbox.worker.pid(), watch);
+  if (admitted) admitted = write_all(pipes.go.second.get(), "g");
   if (!admitted) {
     // The child waits for its byte and has run nothing of the agent's: killed and reaped here it
     // ends at once.
@@ -199,7 +200,6 @@ Result<LaunchedSandbox> launch_sandbox(const SandboxTemplate& shared,
     [[maybe_unused]] auto reaped = sandbox.worker.wait();
     return tl::unexpected(std::move(admitted).error());
   }
-  TRY(write_all(pipes.go.second.get(), "g"));
   sandbox.report = std::move(pipes.report.first);
   return sandbox;
 }

@@ -13,6 +13,8 @@ namespace flodea::root {
 namespace {
 
 constexpr Nanos kVaultEndDeadline = std::chrono::seconds(10);
+// Each may hold a helper and a turn; control keeps far fewer under way.
+constexpr std::size_t kMaxRequests = 512;
 
 v1::Reply error_reply(std::uint64_t id, const Error& error) {
   v1::Reply reply;
@@ -242,6 +244,13 @@ void Supervisor::end_vault() {
 void Supervisor::on_message(FdMessage message) {
   auto request = decode_request(message.bytes);
   if (!request) return refuse(message.bytes, request.error());
+  if (requests_ >= kMaxRequests) {
+    control_.send(error_reply(
+        request->id(),
+        fail(Code::kResourceExhausted, std::to_string(kMaxRequests) + " requests are under way")
+            .value()));
+    return;
+  }
   serve(std::move(*request));
 }
 
@@ -279,8 +288,10 @@ Detached Supervisor::serve(v1::Request request) {
   std::uint64_t life = control_.life();
   Verb verb = find_verb(request.verb_case());
   if (verb == nullptr) co_return;  // decode_request refuses what is not in the table
+  ++requests_;
   auto running = (this->*verb)(std::move(request));
   auto answer = co_await running;
+  --requests_;
   if (control_.life() != life) co_return;  // who asked is dead; its successor asks again
   if (!answer) {
     control_.send(error_reply(id, answer.error()));

@@ -84,7 +84,7 @@ class Supervisor {
 
   Instance* find(const std::string& agent_id, std::uint64_t generation);
   Status admit(const v1::StartRequest& request) const;
-  Status admit_volume(std::uint64_t bytes) const;
+  Status admit_volume(std::uint64_t device_bytes) const;
   Answer started_answer(const Instance& instance) const;
   void describe(const Instance& instance, v1::Instance& out) const;
 
@@ -102,6 +102,8 @@ class Supervisor {
   UniqueFd
       vault_end_;  // the vault's end of the present control ↔ vault pair, for the vault's next life
   std::uint64_t epoch_ = 0;
+  std::size_t requests_ = 0;          // under way, whoever asked
+  std::uint64_t creating_bytes_ = 0;  // admitted, and perhaps not yet on the disk
   bool stopping_ = false;
   bool finishing_ = false;
   bool vault_told_ = false;  // to end

@@ -65,17 +65,18 @@ Async<Supervisor::Answer> Supervisor::hello(v1::Request) {
 
 // ---- volumes
 
-Status Supervisor::admit_volume(std::uint64_t bytes) const {
-  std::uint64_t device = volume::device_size_for(bytes);
+// What is being created counts twice for a while, here and on the disk: never too little.
+Status Supervisor::admit_volume(std::uint64_t device) const {
+  std::uint64_t wanted = device + creating_bytes_;
   if (parts_.totals.disk_bytes != 0 &&
-      volumes_bytes(parts_.volumes_dir) + device > parts_.totals.disk_bytes)
+      volumes_bytes(parts_.volumes_dir) + wanted > parts_.totals.disk_bytes)
     return exhausted("volumes would take more than max-disk",
                      "remove agents, or raise max-disk in flodead's settings");
   struct statvfs fs;
   if (::fstatvfs(parts_.volumes_dir, &fs) != 0)
     return fail_errno("statvfs of the volumes' directory");
   std::uint64_t reserve = std::uint64_t{fs.f_blocks} * fs.f_frsize / 20;
-  if (device + reserve > std::uint64_t{fs.f_bavail} * fs.f_frsize)
+  if (wanted + reserve > std::uint64_t{fs.f_bavail} * fs.f_frsize)
     return exhausted("the volume needs " + std::to_string(device) +
                          " bytes, and 5 % of the file system stay free",
                      "ask for less disk, or free some");
@@ -95,10 +96,14 @@ Async<Supervisor::Answer> Supervisor::create_volume(v1::Request request) {
   struct stat image;
   bool there = ::fstatat(parts_.volumes_dir, (agent.text() + ".img").c_str(), &image,
                          AT_SYMLINK_NOFOLLOW) == 0;
-  if (!there) CO_CHECK(admit_volume(request.create_volume().size_bytes()));
+  std::uint64_t device = there ? 0 : volume::device_size_for(request.create_volume().size_bytes());
+  if (!there) CO_CHECK(admit_volume(device));
+  creating_bytes_ += device;
   auto creating = parts_.volumes.create(agent, request.create_volume().size_bytes());
-  CO_TRY(bool created, co_await creating);
-  answer.reply.mutable_create_volume()->set_created(created);
+  auto created = co_await creating;
+  creating_bytes_ -= device;
+  if (!created) co_return tl::unexpected(std::move(created).error());
+  answer.reply.mutable_create_volume()->set_created(*created);
   co_return std::move(answer);
 }
 
