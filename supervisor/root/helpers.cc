@@ -27,6 +27,7 @@ namespace {
 
 // What a start leaves for the next one to find ready is made when the start itself is over.
 constexpr Nanos kReadyDelay = std::chrono::milliseconds(100);
+constexpr Nanos kReadyAgainDelay = std::chrono::seconds(1);
 // A killed process may still wait for a disk, or for a vault that is being started again.
 constexpr Nanos kEndGrace = std::chrono::seconds(10);
 constexpr Nanos kDiscardDeadline = std::chrono::minutes(5);
@@ -51,9 +52,13 @@ Result<HelperReply> read_reply(int socket, const std::string& verb) {
 
 Helpers::~Helpers() = default;
 
-Result<std::shared_ptr<Helpers::Job>> Helpers::spawn(const std::string& verb) {
+// `request` empty: it comes later.
+Result<std::shared_ptr<Helpers::Job>> Helpers::spawn(const std::string& verb,
+                                                     std::string_view request,
+                                                     std::span<const int> fds) {
   auto job = std::make_shared<Job>(Job{.verb = verb, .done = OneShot<HelperReply>(loop_)});
   auto pair = TRY(make_socketpair(SOCK_SEQPACKET));
+  if (!request.empty()) TRY(send_fd_message(pair.first.get(), request, fds));
   ProgramSpec spec{.executable = executable_.get(), .argv = {"flodea-helper", verb}};
   spec.fds = {{pair.second.get(), fd_layout::helper::kRequest}};
   job->process = TRY(spawn_program(spec));
@@ -65,7 +70,7 @@ Result<std::shared_ptr<Helpers::Job>> Helpers::spawn(const std::string& verb) {
 void Helpers::keep_one_ready() {
   if (ready_) return;
   // Without one, a start is slower, and its own attempt says why no process can be had.
-  if (auto made = spawn("prepare")) ready_ = std::move(*made);
+  if (auto made = spawn("prepare", {}, {})) ready_ = std::move(*made);
 }
 
 void Helpers::dismiss_ready() {
@@ -86,9 +91,7 @@ Result<std::shared_ptr<Helpers::Job>> Helpers::ask(const std::string& verb,
     loop_.call_after(kReadyDelay, [this] { keep_one_ready(); });
     if (send_fd_message(job->socket.get(), bytes, fds)) return job;
   }
-  auto job = TRY(spawn(verb));
-  TRY(send_fd_message(job->socket.get(), bytes, fds));
-  return job;
+  return spawn(verb, bytes, fds);
 }
 
 Status Helpers::follow(const std::shared_ptr<Job>& job, Nanos deadline) {
@@ -147,8 +150,9 @@ void Helpers::on_exit(const std::shared_ptr<Job>& job) {
   [[maybe_unused]] auto status = job->process.wait_no_hang();
   loop_.unwatch(job->process.get());
   loop_.cancel(job->timer);
-  if (ready_ == job) {
+  if (ready_ == job) {  // killed, by somebody or for want of memory
     ready_.reset();
+    loop_.call_after(kReadyAgainDelay, [this] { keep_one_ready(); });
     return;
   }
   on_reply(job);  // the answer, if it came together with the end

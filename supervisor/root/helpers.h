@@ -40,7 +40,8 @@ class Helpers {
 
  private:
   struct Job;
-  Result<std::shared_ptr<Job>> spawn(const std::string& verb);
+  Result<std::shared_ptr<Job>> spawn(const std::string& verb, std::string_view request,
+                                     std::span<const int> fds);
   Result<std::shared_ptr<Job>> ask(const std::string& verb, const helper::v1::Request& request,
                                    std::span<const int> fds);
   Status follow(const std::shared_ptr<Job>& job, Nanos deadline);

@@ -13,6 +13,7 @@ using std::chrono::seconds;
 constexpr Nanos kCreateDeadline = minutes(5);
 constexpr Nanos kOpenDeadline = seconds(30);
 constexpr Nanos kVaultDeadline = seconds(10);
+constexpr int kCloseAttempts = 5;
 
 }  // namespace
 
@@ -110,10 +111,10 @@ Async<OpenVolume> Volumes::finish_open(AgentId agent, Opening opening) {
 
 // ---- close
 
-Async<std::vector<std::string>> Volumes::close_device(AgentId agent, std::string loop,
-                                                      std::vector<UniqueFd> trees) {
-  std::vector<std::string> leftovers;
-  if (!loop.empty()) {
+// One helper closes and looks. If it dies, it has closed all the same, and the next one looks.
+Async<std::vector<std::string>> Volumes::close_trees(AgentId agent, std::string loop,
+                                                     std::vector<UniqueFd> trees) {
+  for (int attempt = 1;; ++attempt) {
     bool lost = !devices_.contains(agent);
     helper::v1::Request request;
     request.mutable_close_volume()->set_loop(loop);
@@ -127,11 +128,19 @@ Async<std::vector<std::string>> Volumes::close_device(AgentId agent, std::string
     if (closing.ready()) helpers_.discard(std::move(trees));  // it could not be started
     trees.clear();  // from here on the helper is the last to hold them
     auto closed = co_await closing;
-    if (!closed)
-      leftovers.push_back(closed.error().message);
-    else
-      for (const std::string& text : closed->reply.close_volume().leftovers())
-        leftovers.push_back(text);
+    if (!closed && attempt < kCloseAttempts) continue;
+    if (!closed) co_return std::vector<std::string>{closed.error().message};
+    const auto& left = closed->reply.close_volume().leftovers();
+    co_return std::vector<std::string>(left.begin(), left.end());
+  }
+}
+
+Async<std::vector<std::string>> Volumes::close_device(AgentId agent, std::string loop,
+                                                      std::vector<UniqueFd> trees) {
+  std::vector<std::string> leftovers;
+  if (!loop.empty()) {
+    auto closing = close_trees(agent, loop, std::move(trees));
+    leftovers = *co_await closing;
   }
   auto stopping = stop(agent);
   auto stopped = co_await stopping;

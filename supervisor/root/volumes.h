@@ -63,6 +63,8 @@ class Volumes {
   Async<void> make_filesystem(AgentId agent, std::uint64_t usable_bytes);
   Async<std::vector<std::string>> close_device(AgentId agent, std::string loop,
                                                std::vector<UniqueFd> trees);
+  Async<std::vector<std::string>> close_trees(AgentId agent, std::string loop,
+                                              std::vector<UniqueFd> trees);
 
   EventLoop& loop_;
   VaultLink& vault_;

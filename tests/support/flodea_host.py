@@ -254,14 +254,17 @@ class Host:
         own = {self.process.pid, *children_of(self.process.pid)} if self.process else set()
         return own | {pid for pid in processes() if self.group and f"/{self.group}/" in text_of(f"/proc/{pid}/cgroup")}
 
+    def helpers(self):
+        return [pid for pid in children_of(self.process.pid) if text_of(f"/proc/{pid}/comm").startswith("flodea-helper")]
+
     def settle(self):
-        """Returns when no helper is left but the one that stands ready, in recvmsg (47): one answers before it ends."""
+        """Returns when flodead's children are the services and the one helper that stands ready, in recvmsg (47): one answers before it ends."""
         deadline = time.monotonic() + 20 * PATIENCE
         while True:
-            helpers = [pid for pid in children_of(self.process.pid) if text_of(f"/proc/{pid}/comm").startswith("flodea-helper")]
-            if len(helpers) == 1 and text_of(f"/proc/{helpers[0]}/syscall").startswith("47 "):
+            helpers = self.helpers()
+            if len(helpers) == 1 == len(children_of(self.process.pid)) - 2 and text_of(f"/proc/{helpers[0]}/syscall").startswith("47 "):
                 return
-            assert time.monotonic() < deadline, "a helper does not end"
+            assert time.monotonic() < deadline, f"a helper does not end: {children_of(self.process.pid)}"
 
     def worker_pid(self, name):
         return int(self.inspect(name)["usage"]["worker_pid"])
