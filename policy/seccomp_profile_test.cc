@@ -1,6 +1,7 @@
 #include "policy/seccomp_profile.h"
 
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
@@ -8,13 +9,16 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
+#include <span>
 #include <sstream>
 
 #include <catch2/catch_test_macros.hpp>
@@ -152,6 +156,108 @@ TEST_CASE("Flodea's own profiles compile, start no process and make no namespace
           }) == EPERM);
     CHECK(errno_under(&filter, [] { return ::syscall(SYS_unshare, CLONE_NEWUSER); }) == EPERM);
   }
+}
+
+namespace {
+
+struct FileAttempt {
+  const char* what;
+  long (*call)();
+};
+
+// Each works on what `prepare_files` leaves in the working directory.
+const FileAttempt kReading[] = {
+    {"openat", [] { return ::syscall(SYS_openat, AT_FDCWD, "file", O_RDONLY); }},
+    {"openat2",
+     [] {
+       open_how how{.flags = O_RDONLY, .mode = 0, .resolve = 0};
+       return ::syscall(SYS_openat2, AT_FDCWD, "file", &how, sizeof how);
+     }},
+    {"newfstatat",
+     [] {
+       struct stat info;
+       return ::syscall(SYS_newfstatat, AT_FDCWD, "file", &info, 0);
+     }},
+};
+const FileAttempt kChanging[] = {
+    {"openat to create",
+     [] { return ::syscall(SYS_openat, AT_FDCWD, "new", O_WRONLY | O_CREAT, 0600); }},
+    {"mkdirat", [] { return ::syscall(SYS_mkdirat, AT_FDCWD, "directory", 0700); }},
+    {"unlinkat", [] { return ::syscall(SYS_unlinkat, AT_FDCWD, "file", 0); }},
+    {"renameat", [] { return ::syscall(SYS_renameat, AT_FDCWD, "file", AT_FDCWD, "renamed"); }},
+};
+const FileAttempt kGivingAway[] = {
+    {"chmod", [] { return ::syscall(SYS_chmod, "file", 0777); }},
+    {"chown", [] { return ::syscall(SYS_chown, "file", 0, 0); }},
+    {"fchownat", [] { return ::syscall(SYS_fchownat, AT_FDCWD, "file", 0, 0, 0); }},
+    {"link", [] { return ::syscall(SYS_link, "file", "linked"); }},
+    {"symlink", [] { return ::syscall(SYS_symlink, "file", "pointer"); }},
+    {"chdir", [] { return ::syscall(SYS_chdir, "/"); }},
+};
+
+// A fresh directory with one file, and the attempt within it; the errno, 0: it succeeded.
+int errno_on_files(const std::vector<sock_filter>* filter, const FileAttempt& attempt) {
+  std::string path = "/tmp/flodea-policy-XXXXXX";
+  REQUIRE(::mkdtemp(path.data()) != nullptr);
+  std::ofstream(path + "/file") << "content";
+  std::filesystem::path before = std::filesystem::current_path();
+  std::filesystem::current_path(path);
+  int got = errno_under(filter, attempt.call);
+  std::filesystem::current_path(before);
+  std::filesystem::remove_all(path);
+  return got;
+}
+
+void check_refused(const char* profile, std::span<const FileAttempt> attempts) {
+  auto filter = filter_of(profile);
+  for (const FileAttempt& attempt : attempts) {
+    CAPTURE(profile, attempt.what);
+    CHECK(errno_on_files(nullptr, attempt) == 0);
+    CHECK(errno_on_files(&filter, attempt) == EPERM);
+  }
+}
+
+void check_allowed(const char* profile, std::span<const FileAttempt> attempts) {
+  auto filter = filter_of(profile);
+  for (const FileAttempt& attempt : attempts) {
+    CAPTURE(profile, attempt.what);
+    CHECK(errno_on_files(&filter, attempt) == 0);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("a worker reaches no file by name, and no network") {
+  check_refused("worker", kReading);
+  check_refused("worker", kChanging);
+  check_refused("worker", kGivingAway);
+  auto filter = filter_of("worker");
+  for (int family : {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK}) {
+    static int wanted;
+    wanted = family;
+    auto make = [] { return static_cast<long>(::socket(wanted, SOCK_DGRAM, 0)); };
+    CHECK(errno_under(nullptr, make) == 0);
+    CHECK(errno_under(&filter, make) == EPERM);
+  }
+}
+
+TEST_CASE("control keeps files, gives none to others, makes no link and listens nowhere new") {
+  check_allowed("control", kReading);
+  check_allowed("control", kChanging);
+  check_refused("control", kGivingAway);
+  auto filter = filter_of("control");
+  auto listen = [] {
+    int socket = ::socket(AF_INET, SOCK_STREAM, 0);
+    return static_cast<long>(socket < 0 ? socket : ::listen(socket, 1));
+  };
+  CHECK(errno_under(nullptr, listen) == 0);
+  CHECK(errno_under(&filter, listen) == EPERM);
+}
+
+TEST_CASE("agents do with their files as they like") {
+  check_allowed("python", kReading);
+  check_allowed("python", kChanging);
+  check_allowed("python", kGivingAway);
 }
 
 TEST_CASE("what is built into a program is the profile of the tree") {

@@ -1,8 +1,11 @@
 // The real program, as PID 1 of real namespaces, with real agents and a control of the test's own.
+#include <fcntl.h>
 #include <linux/seccomp.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 
+#include <cerrno>
 #include <fstream>
 #include <thread>
 
@@ -10,6 +13,7 @@
 
 #include "base/clock.h"
 #include "worker/testing/fake_control.h"
+#include "worker/testing/injected_call.h"
 #include "worker/testing/worker_harness.h"
 
 namespace flodea::worker::testing {
@@ -461,6 +465,26 @@ TEST_CASE("the worker refuses what is no message of the attach protocol and goes
   must(agent.worker.send(message));
   must(agent.worker.receive(From::kRefused));
   CHECK_FALSE(must(agent.worker.ended(0)));
+}
+
+TEST_CASE(
+    "a worker with an agent opens no file and makes no socket; without its profile it would") {
+  const InjectedCall calls[] = {
+      {.number = SYS_openat, .arguments = {static_cast<std::uint64_t>(AT_FDCWD)}, .path = "/"},
+      {.number = SYS_unlinkat, .arguments = {static_cast<std::uint64_t>(AT_FDCWD)}, .path = "/"},
+      {.number = SYS_socket, .arguments = {AF_INET, SOCK_STREAM}},
+  };
+  auto made = [](const InjectedCall& call, const Filter& filter) {
+    HarnessOptions options;
+    options.worker_filter = filter;
+    Running agent(python_plan("import time\nprint('up')\ntime.sleep(3600)"), options);
+    must(agent.worker.logs_until("up"));
+    return must(inject(agent.worker.process(), call));
+  };
+  CHECK(made(calls[0], allow_everything()) >= 0);
+  CHECK(made(calls[1], allow_everything()) == -EISDIR);
+  CHECK(made(calls[2], allow_everything()) >= 0);
+  for (const InjectedCall& call : calls) CHECK(made(call, profile("worker")) == -EPERM);
 }
 
 #if !defined(__SANITIZE_ADDRESS__)
