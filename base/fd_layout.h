@@ -28,8 +28,8 @@ namespace helper {
 inline constexpr int kRequest = 3;
 }  // namespace helper
 
-// flodea-worker. It holds *both* ends of what flodead keeps, so that a new flodead finds them with
-// pidfd_getfd(2).
+// flodea-worker. It holds *both* ends of what flodead keeps and uses one of each: what a flodead
+// that takes running workers over would need (docs/roadmap.md).
 namespace worker {
 inline constexpr int kAttach = 3;      // SEQPACKET, the worker's end (flodea.attach.v1)
 inline constexpr int kAttachPeer = 4;  // control's end, kept only
