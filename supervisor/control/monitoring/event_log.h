@@ -17,9 +17,11 @@ namespace flodea::control {
 struct Event {
   std::uint64_t id = 0;  // given by the log, rises by one
   Nanos time{};          // wall; given by the log when zero
-  std::string kind;      // "agent.state", "agent.limit", "agent.denied", "service", "node"
-  std::string agent;     // name, or empty
-  std::string from;      // states, for agent.state
+  // "agent.state", "agent.applied", "agent.removed", "agent.limit", "agent.denied", "service"
+  // (docs/events.md)
+  std::string kind;
+  std::string agent;  // name, or empty
+  std::string from;   // states, for agent.state
   std::string to;
   std::string reason;
   std::string message;
