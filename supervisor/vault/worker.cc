@@ -134,6 +134,8 @@ void Worker::drain(Entry& entry) {
     if (slot.kind == IoSlot::Kind::kIdle) continue;
     free_.pop_back();
     ++entry.in_flight;
+    // The disk has something to do while the next one is encrypted; small ones go together.
+    if (slot.size >= kSubmitAtOnce) disk_.submit();
   }
 }
 

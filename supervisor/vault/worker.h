@@ -29,6 +29,7 @@ class Worker {
  public:
   static constexpr unsigned kSlots = 24;
   static constexpr unsigned kTurn = 16;  // requests of one volume before the next volume's
+  static constexpr std::size_t kSubmitAtOnce = 64 * 1024;  // bytes
 
   // Called on the worker's thread when the kernel has closed a connection: its volume is served no
   // more, its key is gone.
