@@ -284,8 +284,8 @@ def call(method: str, params: dict | None = None, *, timeout: float | None = Non
     method: as "flodea.kernel.v1.Clock/Now".
     params: the request in protobuf's JSON mapping (64-bit integers as strings, bytes in base64).
     timeout: seconds; DeadlineExceeded after that.
-    idempotency_key: 1–128 printable characters, for methods that take one: such a call happens once, and survives a
-        restart of the supervisor.
+    idempotency_key: 1–128 printable ASCII characters without `"` and backslash, for methods that take one: such a call
+        happens once, and survives a restart of the supervisor.
     Returns the response in the same mapping; fields that have their default are left out. Raises `Error`.
     """
     return client().call(method, params or {}, timeout, idempotency_key)

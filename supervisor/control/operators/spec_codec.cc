@@ -277,7 +277,7 @@ Result<Resources> decode_resources(const pb::Resources& wire, std::uint64_t min_
   r.cpu_millis = TRY(decode_cpu(wire.cpu(), bounds));
   r.pids = TRY(count_field("spec.resources.pids", wire.pids(), r.pids, {1, 32'768}));
   r.disk_bytes =
-      TRY(bytes_field("spec.resources.disk", wire.disk(), r.disk_bytes, {16 * kMiB, 64 * kTiB}));
+      TRY(bytes_field("spec.resources.disk", wire.disk(), r.disk_bytes, {16 * kMiB, 16 * kTiB}));
   r.open_files =
       TRY(count_field("spec.resources.open_files", wire.open_files(), r.open_files, {16, 16'384}));
   r.calls_per_second = TRY(count_field("spec.resources.calls_per_second", wire.calls_per_second(),
