@@ -23,10 +23,12 @@ std::string name_of(grpc::StatusCode code) {
 class MeteredCall final : public ge::Interceptor {
  public:
   MeteredCall(std::shared_ptr<CallMeter> meter, const char* method)
-      : meter_(std::move(meter)), method_(method), began_(meter_->clock().monotonic()) {
+      : meter_(std::move(meter)),
+        label_(meter_->label_of(method)),
+        began_(meter_->clock().monotonic()) {
     meter_->began();
   }
-  ~MeteredCall() override { meter_->ended(method_, code_, meter_->clock().monotonic() - began_); }
+  ~MeteredCall() override { meter_->ended(label_, code_, meter_->clock().monotonic() - began_); }
 
   void Intercept(ge::InterceptorBatchMethods* methods) override {
     if (methods->QueryInterceptionHookPoint(ge::InterceptionHookPoints::PRE_SEND_STATUS)) {
@@ -37,7 +39,7 @@ class MeteredCall final : public ge::Interceptor {
 
  private:
   std::shared_ptr<CallMeter> meter_;
-  const char* method_;  // gRPC's, of the call's lifetime
+  std::string_view label_;  // the meter's: gRPC frees a generic call's method before this object
   Nanos began_;
   grpc::StatusCode code_ = grpc::StatusCode::CANCELLED;
 };
@@ -56,13 +58,16 @@ MethodNames hosted_methods() {
   return names;
 }
 
-void CallMeter::ended(const char* method, grpc::StatusCode code, Nanos duration) {
+std::string_view CallMeter::label_of(std::string_view method) const {
+  auto known = methods_.find(method);
+  return known == methods_.end() ? "unknown" : std::string_view(*known).substr(1);
+}
+
+void CallMeter::ended(std::string_view label, grpc::StatusCode code, Nanos duration) {
   auto index = std::clamp<std::size_t>(static_cast<std::size_t>(code), 0, by_code_.size() - 1);
   by_code_[index].fetch_add(1, std::memory_order_relaxed);
   if (!observer_) return;
-  auto known = methods_.find(std::string_view(method));
-  observer_(agent_, known == methods_.end() ? "unknown" : known->substr(1), name_of(code),
-            duration);
+  observer_(agent_, std::string(label), name_of(code), duration);
 }
 
 std::map<std::string, std::uint64_t> CallMeter::calls_by_code() const {

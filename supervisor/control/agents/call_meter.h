@@ -9,6 +9,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <string_view>
 
 #include "supervisor/control/agents/gateway.h"
 
@@ -27,7 +28,9 @@ class CallMeter {
 
   const Clock& clock() const { return clock_; }
   void began() { calls_.fetch_add(1, std::memory_order_relaxed); }
-  void ended(const char* method, grpc::StatusCode code, Nanos duration);
+  // The method's name as a label, or "unknown"; valid as long as the meter's list of methods.
+  std::string_view label_of(std::string_view method) const;
+  void ended(std::string_view label, grpc::StatusCode code, Nanos duration);
 
   std::uint64_t calls() const { return calls_.load(std::memory_order_relaxed); }
   std::map<std::string, std::uint64_t> calls_by_code() const;
