@@ -51,6 +51,14 @@ build_preset() {
   (cd "$ROOT" && cmake --preset "$preset" && cmake --build --preset "$preset" "${args[@]}")
 }
 
+# use_symbolizer: where clang's sanitizers find the names for a stack; PATH has it only with a version in its name.
+use_symbolizer() {
+  local symbolizer
+  symbolizer=$(command -v llvm-symbolizer-19) || return 0
+  export ASAN_SYMBOLIZER_PATH=${ASAN_SYMBOLIZER_PATH:-$symbolizer}
+  export TSAN_OPTIONS="external_symbolizer_path=$symbolizer:${TSAN_OPTIONS:-}"
+}
+
 # --- distributions --------------------------------------------------------------------------------------------------
 
 # One row each: ID-VERSION_ID of os-release | codename | suite that is added | packages taken from that suite |

@@ -313,7 +313,9 @@ TEST_CASE("a volume costs the vault little memory") {
   std::size_t after = anonymous_bytes(harness->vault_pid());
   WARN("anonymous memory of the vault: " << before / 1024 << " KiB with one volume, "
                                          << (after - before) / 7 / 1024 << " KiB for each more");
+#if !defined(__SANITIZE_ADDRESS__)  // memory of its own for each allocation
   CHECK((after - before) / 7 < 100 * 1024);
+#endif
   for (std::size_t i = 0; i < agents.size(); ++i)
     must(harness->close_volume(agents[i], std::move(volumes[i])));
 }

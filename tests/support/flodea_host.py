@@ -162,6 +162,8 @@ class Host:
         status = self.process.wait(timeout=timeout * PATIENCE) if self.process else 0
         self.process = None
         assert status == 0, f"flodead ended with {status}:\n{self.log()}"
+        # A service that a sanitizer ended was started again: only its words tell.
+        assert not re.search(r"(Address|Leak|UndefinedBehavior)Sanitizer|: runtime error: ", self.log()), self.log()
 
     def log(self):
         with open(self.log_path, errors="replace") as file:

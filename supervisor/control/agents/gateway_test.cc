@@ -402,8 +402,9 @@ TEST_CASE("an idle agent costs less than 48 KiB and no thread") {
     workers.push_back(std::move(*f.gateway->attach(f.context(AgentId::random()))));
   }
   REQUIRE(now(channel).ok());
+#if !defined( \
+    __SANITIZE_ADDRESS__)  // it has memory of its own, and gRPC adds threads when it is slow
   CHECK(threads() <= threads_before);
-#if !defined(__SANITIZE_ADDRESS__)
   CHECK((anonymous_kib() - kib_before) / 200 < 48);
 #endif
 }

@@ -145,7 +145,7 @@ void Engine::start(std::string name, bool wait, Callback<AgentView> done) {
       agent->asked = asked;
     verb(
         name, wait, true,
-        [this](StoredAgent& agent) {
+        [](StoredAgent& agent) {
           bool waits = agent.record.state == AgentState::kPending && agent.desired_running;
           bool stands = is_idle(agent.record.state) && !waits;
           if (!agent.desired_running || stands) want_fresh(agent);
