@@ -138,6 +138,21 @@ void take_own(std::string_view line, CgroupHierarchies& out) {
   }
 }
 
+// A header, then one line per swap area. A kernel without swap has no such file.
+Result<bool> has_swap(const std::string& swaps) {
+  int raw = ::open(swaps.c_str(), O_RDONLY | O_CLOEXEC);
+  if (raw < 0 && errno == ENOENT) return false;
+  auto fd = TRY(adopt_fd(raw, "open " + swaps));
+  std::string text = TRY(read_all(fd.get(), kFileLimit));
+  std::size_t header = text.find('\n');
+  return header != std::string::npos && header + 1 < text.size();
+}
+
+tl::unexpected<Error> cannot_enforce(const std::string& what, std::string remedy) {
+  Error error = fail(Code::kFailedPrecondition, what).value();
+  return tl::unexpected<Error>(std::move(error).with_remedy(std::move(remedy)));
+}
+
 std::string join(const std::string& mount, const std::string& own) {
   return own == "/" ? mount : mount + own;
 }
@@ -292,8 +307,10 @@ Status CgroupTree::probe_v2() {
   if (enabled.ends_with('\n')) enabled.pop_back();
   auto on = [&](std::string_view name) { return contains(enabled, ' ', name); };
   bool memory = on("memory");
+  bool swap_limit = memory && has_file(dir.get(), "memory.swap.max");
   capabilities_ = {.memory = memory,
-                   .swap = memory && has_file(dir.get(), "memory.swap.max"),
+                   .swap = swap_limit || !TRY(has_swap(hierarchies_.swaps)),
+                   .swap_limit = swap_limit,
                    .pids = on("pids"),
                    .cpu = on("cpu"),
                    .io = on("io"),
@@ -326,13 +343,14 @@ Status CgroupTree::probe_v1() {
   auto there = [&](Controller controller) {
     return !hierarchies_.mount[index(controller)].empty();
   };
-  bool swap = false;
+  bool swap_limit = false;
   if (there(Controller::kMemory)) {
     auto dir = TRY(open_dir(parent_of(Controller::kMemory)));
-    swap = has_file(dir.get(), "memory.memsw.limit_in_bytes");
+    swap_limit = has_file(dir.get(), "memory.memsw.limit_in_bytes");
   }
   capabilities_ = {.memory = there(Controller::kMemory),
-                   .swap = swap,
+                   .swap = swap_limit || !TRY(has_swap(hierarchies_.swaps)),
+                   .swap_limit = swap_limit,
                    .pids = there(Controller::kPids),
                    .cpu = there(Controller::kCpu),
                    .io = there(Controller::kIo)};
@@ -340,6 +358,7 @@ Status CgroupTree::probe_v1() {
 }
 
 Result<Cgroup> CgroupTree::make(const std::string& name, const CgroupLimits& limits) const {
+  TRY(check(limits));
   for (Controller controller : in_force()) {
     std::string path = parent_of(controller) + "/" + name;
     if (::mkdir(path.c_str(), 0755) != 0 && errno != EEXIST) return fail_errno("mkdir " + path);
@@ -356,6 +375,34 @@ Result<Cgroup> CgroupTree::open(const std::string& name) const {
   return Cgroup::open(std::move(paths));
 }
 
+// What cannot be enforced is refused. Swap is looked for each time: `swapon` may have come since.
+Status CgroupTree::check(const CgroupLimits& limits) const {
+  struct Row {
+    bool wanted;
+    bool there;
+    const char* what;
+    Controller controller;
+  };
+  const Row rows[] = {
+      {limits.memory_bytes != 0, capabilities_.memory, "memory", Controller::kMemory},
+      {limits.pids != 0, capabilities_.pids, "process", Controller::kPids},
+      {limits.cpu_millis != 0, capabilities_.cpu, "CPU", Controller::kCpu},
+  };
+  for (const Row& row : rows) {
+    if (!row.wanted || row.there) continue;
+    std::string controller(controller_name(row.controller));
+    return cannot_enforce(
+        "this host cannot enforce a " + std::string(row.what) + " limit: no " + controller +
+            " controller",
+        "mount the " + controller + " controller or boot with it enabled, then restart flodead");
+  }
+  if (limits.memory_bytes == 0 || capabilities_.swap_limit) return {};
+  if (!TRY(has_swap(hierarchies_.swaps))) return {};
+  return cannot_enforce(
+      "this host has swap, and its memory controller cannot keep an agent out of it",
+      "swapoff -a, or boot with swapaccount=1, then restart flodead");
+}
+
 // The limits of one group, in the order they must be written: v1 wants memory+swap ≥ memory at all
 // times.
 Status CgroupTree::limit(const Cgroup& group, const CgroupLimits& limits) const {
@@ -370,16 +417,15 @@ Status CgroupTree::limit(const Cgroup& group, const CgroupLimits& limits) const 
   std::string memory = std::to_string(limits.memory_bytes);
   std::string quota = std::to_string(std::uint64_t{limits.cpu_millis} * kCpuPeriodMicros / 1000);
   std::string pids = std::to_string(limits.pids);
-  const bool has_memory = capabilities_.memory && limits.memory_bytes != 0;
+  const bool has_memory = limits.memory_bytes != 0;
   const Row rows[] = {
       {has_memory, Controller::kMemory, "memory.max", "memory.limit_in_bytes", memory, memory},
-      {has_memory && capabilities_.swap, Controller::kMemory, "memory.swap.max",
+      {has_memory && capabilities_.swap_limit, Controller::kMemory, "memory.swap.max",
        "memory.memsw.limit_in_bytes", "0", memory},
       {has_memory && capabilities_.oom_group, Controller::kMemory, "memory.oom.group", nullptr, "1",
        ""},
-      {capabilities_.pids && limits.pids != 0, Controller::kPids, "pids.max", "pids.max", pids,
-       pids},
-      {capabilities_.cpu && limits.cpu_millis != 0, Controller::kCpu, "cpu.max", "cpu.cfs_quota_us",
+      {limits.pids != 0, Controller::kPids, "pids.max", "pids.max", pids, pids},
+      {limits.cpu_millis != 0, Controller::kCpu, "cpu.max", "cpu.cfs_quota_us",
        quota + " " + std::to_string(kCpuPeriodMicros), quota},
   };
   bool v2 = layout() == CgroupLayout::kV2;

@@ -30,7 +30,8 @@ struct CgroupPath {
 // silence.
 struct CgroupCapabilities {
   bool memory = false;
-  bool swap = false;  // no swap for agents
+  bool swap = false;        // agents' memory stays out of swap: it is limited, or the host has none
+  bool swap_limit = false;  // the kernel can limit a group's swap
   bool pids = false;
   bool cpu = false;
   bool io = false;
@@ -60,6 +61,7 @@ struct CgroupHierarchies {
   std::array<std::string, kCgroupControllers> mount;  // empty: not there
   std::array<std::string, kCgroupControllers> own;    // "/" or "/a/b"
   std::string unified_options;                        // super options of the v2 mount
+  std::string swaps = "/proc/swaps";                  // the kernel's table of swap areas
   static Result<CgroupHierarchies> parse(std::string_view mountinfo, std::string_view self_cgroup);
 };
 
@@ -109,6 +111,7 @@ class CgroupTree {
 
   CgroupLayout layout() const { return hierarchies_.layout; }
   const CgroupCapabilities& capabilities() const { return capabilities_; }
+  // kFailedPrecondition, and nothing made: a limit that is asked for cannot be enforced here.
   Result<Cgroup> make(const std::string& name, const CgroupLimits& limits) const;
   Result<Cgroup> open(const std::string& name) const;  // an existing one; kNotFound
   Status remove(const std::string& name) const;        // must be empty; gone already: success
@@ -119,6 +122,7 @@ class CgroupTree {
   Status make_parents();
   Status probe_v2();
   Status probe_v1();
+  Status check(const CgroupLimits& limits) const;
   Status limit(const Cgroup& group, const CgroupLimits& limits) const;
   std::vector<CgroupController> in_force() const;
   std::string parent_of(CgroupController controller) const;

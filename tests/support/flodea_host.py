@@ -103,15 +103,16 @@ def free_port():
 
 
 class Host:
-    """A running flodead with its own directories. Use as a context manager; `stop` checks that it ended with 0."""
+    """A running flodead with its own directories. Use as a context manager; `stop` checks that it ended with 0.
+    `within`: the words of a command that becomes flodead by exec, in surroundings of its own."""
 
-    def __init__(self, *arguments, base=None):
+    def __init__(self, *arguments, base=None, within=()):
         self.base = base or tempfile.mkdtemp(prefix="flodea-test-")
         self.own_base = base is None
         os.chmod(self.base, 0o755)
         self.state, self.run = os.path.join(self.base, "state"), os.path.join(self.base, "run")
         self.socket = os.path.join(self.run, "control.sock")
-        self.arguments, self.process, self.port = arguments, None, None
+        self.arguments, self.within, self.process, self.port = arguments, within, None, None
         self.group = None  # of all its cgroups: "flodea-…"
         self.log_path = os.path.join(self.base, "flodead.log")
 
@@ -121,7 +122,7 @@ class Host:
         self.port = free_port()
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [os.path.join(BUILD, "flodead"), "--state-dir", self.state, "--run-dir", self.run,
+                [*self.within, os.path.join(BUILD, "flodead"), "--state-dir", self.state, "--run-dir", self.run,
                  "--metrics", f"127.0.0.1:{self.port}", *self.arguments], stderr=log, stdout=log, stdin=subprocess.DEVNULL)
         if ready:
             self.wait_ready()

@@ -1,5 +1,7 @@
 #include "supervisor/control/lifecycle/admission.h"
 
+#include <algorithm>
+
 #include "base/quantity.h"
 
 namespace flodea::control {
@@ -9,6 +11,34 @@ tl::unexpected<Error> refuse(Code code, std::string_view field, std::string mess
                              std::string_view remedy) {
   Error error = fail(code, std::move(message)).value();
   return tl::unexpected<Error>(std::move(error).with_field(field).with_remedy(remedy));
+}
+
+// A limit of the manifest, and the word of Host.limits without which it would be left out.
+struct NeededLimit {
+  std::string_view limit;
+  std::string_view field;
+  std::string_view why;
+  std::string_view remedy;
+};
+constexpr NeededLimit kNeededLimits[] = {
+    {"memory", "spec.resources.memory", "it has no memory controller",
+     "mount the memory controller or boot with it enabled, then restart flodead"},
+    {"swap", "spec.resources.memory",
+     "it has swap, and its memory controller cannot keep an agent out of it",
+     "swapoff -a, or boot with swapaccount=1, then restart flodead"},
+    {"pids", "spec.resources.pids", "it has no pids controller",
+     "mount the pids controller or boot with it enabled, then restart flodead"},
+    {"cpu", "spec.resources.cpu", "it has no cpu controller",
+     "mount the cpu controller or boot with it enabled, then restart flodead"},
+};
+
+Status admit_limits(const HostFacts& host) {
+  for (const NeededLimit& needed : kNeededLimits) {
+    if (std::ranges::find(host.limits, needed.limit) != host.limits.end()) continue;
+    return refuse(Code::kFailedPrecondition, needed.field,
+                  "this host cannot enforce it: " + std::string(needed.why), needed.remedy);
+  }
+  return {};
 }
 
 Status admit_memory(const AgentSpec& spec, const HostFacts& host) {
@@ -72,6 +102,7 @@ std::uint64_t image_bytes(std::uint64_t disk_bytes) {
 Status admit(const AgentSpec& spec, const HostFacts& host, const HostRoom& room,
              std::optional<std::uint64_t> volume_bytes) {
   TRY(admit_runtime(spec, host));
+  TRY(admit_limits(host));
   TRY(admit_memory(spec, host));
   TRY(admit_cpu(spec, host));
   return admit_disk(spec, room, volume_bytes);

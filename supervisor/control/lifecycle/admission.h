@@ -1,5 +1,5 @@
-// May this host take this manifest at all? Pure. What could never fit is refused when it is
-// applied, naming the field and both figures.
+// May this host take this manifest at all? Pure. What could never fit, and what the host cannot
+// enforce, is refused when it is applied, naming the field and both figures or what the host lacks.
 #pragma once
 
 #include <cstdint>

@@ -39,6 +39,7 @@ class EngineBench {
                  .boot_id = "boot",
                  .cpus = 2,
                  .memory_bytes = 1ull << 30,
+                 .limits = {"memory", "swap", "pids", "cpu"},
                  .runtimes = {{"python", "3.11.2"}}};
   std::vector<std::function<void()>> posted;
   std::unique_ptr<Engine> engine;
@@ -190,6 +191,25 @@ TEST_CASE("what this host could never hold is refused at apply, and nothing is h
   CHECK(refused.error().field == field);
   CHECK_FALSE(refused.error().remedy.empty());
   CHECK(b.effects.take().empty());
+  CHECK_FALSE(b.view());
+}
+
+TEST_CASE(
+    "a limit that this host cannot enforce is refused at apply, naming field and controller") {
+  EngineBench b;
+  auto [limit, field, controller] = GENERATE(table<std::string, std::string, std::string>(
+      {{"memory", "spec.resources.memory", "memory controller"},
+       {"swap", "spec.resources.memory", "swap"},
+       {"pids", "spec.resources.pids", "pids controller"},
+       {"cpu", "spec.resources.cpu", "cpu controller"}}));
+  std::erase(b.host.limits, limit);
+  REQUIRE(b.reborn());
+  auto refused = b.apply(b.manifest());
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == Code::kFailedPrecondition);
+  CHECK(refused.error().field == field);
+  CHECK(refused.error().message.find(controller) != std::string::npos);
+  CHECK_FALSE(refused.error().remedy.empty());
   CHECK_FALSE(b.view());
 }
 
