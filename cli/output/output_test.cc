@@ -69,7 +69,10 @@ TEST_CASE("ages and times are short") {
 }
 
 TEST_CASE("an agent and an event read as sentences") {
-  std::string text = agent_text(running(), std::chrono::seconds(1000));
+  pb::Agent agent = running();
+  agent.mutable_sandbox()->add_missing("io bandwidth of buffered writes");
+  std::string text = agent_text(agent, std::chrono::seconds(1000));
+  CHECK(text.find("missing:          io bandwidth of buffered writes") != std::string::npos);
   CHECK(text.find("state:          running for") != std::string::npos);
   CHECK(text.find("memory:           34Mi") != std::string::npos);
   pb::Event event;

@@ -120,7 +120,7 @@ void write_sandbox(const pb::Agent& agent, Sheet& sheet) {
   sheet.inner("seccomp", agent.sandbox().seccomp_profile());
   if (agent.sandbox().landlock_abi() > 0)
     sheet.inner("landlock", fmt::format("ABI {}", agent.sandbox().landlock_abi()));
-  for (const std::string& what : agent.sandbox().weakened()) sheet.inner("WEAKENED", what);
+  for (const std::string& what : agent.sandbox().missing()) sheet.inner("missing", what);
 }
 
 void write_host(const pb::Node& node, Nanos now, Sheet& sheet) {
@@ -172,8 +172,6 @@ std::string node_text(const pb::Node& node, Nanos now) {
                fmt::format("{} {}, {} restarts", s.name(), s.up() ? "up" : "DOWN", s.restarts()));
   for (const std::string& what : node.limits()) sheet.line("limit", what);
   for (const std::string& what : node.missing()) sheet.line("missing", what);
-  if (node.weakened())
-    sheet.line("WEAKENED", "this host cannot enforce all of the sandbox; see missing");
   return sheet.take();
 }
 

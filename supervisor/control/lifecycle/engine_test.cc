@@ -213,6 +213,18 @@ TEST_CASE(
   CHECK_FALSE(b.view());
 }
 
+TEST_CASE("what this host cannot enforce is told of each agent and of the node") {
+  EngineBench b;
+  b.host.missing = {"io bandwidth of buffered writes"};
+  REQUIRE(b.reborn());
+  b.apply(b.manifest());
+  CHECK(b.view()->missing == b.host.missing);
+  Result<NodeStatus> node = fail(Code::kUnknown, "no answer");
+  b.engine->node([&](auto r) { node = std::move(r); });
+  b.run_posted();
+  CHECK(node->missing == b.host.missing);
+}
+
 TEST_CASE("a disk neither shrinks nor grows") {
   EngineBench b;
   b.apply(b.manifest());

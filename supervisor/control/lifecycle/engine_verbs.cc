@@ -262,9 +262,8 @@ AgentView Engine::view_of(const Agent& agent, bool with_usage) {
                  .seccomp_profile = stored.manifest.spec.runtime.type,
                  .volume_backend = host_.volume_backend,
                  .landlock_abi = host_.landlock_abi,
-                 .weakened = {}};
+                 .missing = host_.missing};
   if (record.state == AgentState::kBackoff) view.next_start = stored.next_start;
-  if (host_.weakened) view.weakened = host_.missing;
   if (with_usage && agent.seen.presence == Presence::kPresent)
     view.usage = effects_->usage(stored.id);
   return view;
@@ -277,7 +276,6 @@ NodeStatus Engine::node_status() {
                   .boot_id = host_.boot_id,
                   .landlock_abi = host_.landlock_abi,
                   .vault_takeover = host_.vault_takeover,
-                  .weakened = host_.weakened,
                   .memory_bytes = host_.memory_bytes,
                   .cpus = host_.cpus,
                   .runtimes = host_.runtimes,

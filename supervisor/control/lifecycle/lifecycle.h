@@ -61,7 +61,7 @@ struct AgentView {
   std::string seccomp_profile;
   std::string volume_backend;  // "vault", "luks"
   std::uint32_t landlock_abi = 0;
-  std::vector<std::string> weakened;
+  std::vector<std::string> missing;  // what this host cannot enforce
 };
 
 struct ApplyOutcome {
@@ -84,7 +84,7 @@ struct ServiceStatus {
 struct NodeStatus {
   std::string kernel, cgroup, volume_backend, boot_id;
   std::uint32_t landlock_abi = 0;
-  bool vault_takeover = false, weakened = false;
+  bool vault_takeover = false;
   std::uint64_t memory_bytes = 0;
   std::uint32_t cpus = 0;
   std::map<std::string, std::string> runtimes;

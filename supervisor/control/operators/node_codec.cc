@@ -28,7 +28,6 @@ void encode_host(const NodeStatus& status, pb::Node& wire) {
   wire.mutable_runtimes()->insert(status.runtimes.begin(), status.runtimes.end());
   wire.mutable_missing()->Add(status.missing.begin(), status.missing.end());
   wire.mutable_limits()->Add(status.limits.begin(), status.limits.end());
-  wire.set_weakened(status.weakened);
 }
 
 }  // namespace

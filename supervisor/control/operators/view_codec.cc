@@ -48,7 +48,7 @@ void encode_sandbox(const AgentView& view, pb::Agent& wire) {
   sandbox->set_seccomp_profile(view.seccomp_profile);
   sandbox->set_volume_backend(view.volume_backend);
   sandbox->set_landlock_abi(view.landlock_abi);
-  sandbox->mutable_weakened()->Add(view.weakened.begin(), view.weakened.end());
+  sandbox->mutable_missing()->Add(view.missing.begin(), view.missing.end());
 }
 
 }  // namespace

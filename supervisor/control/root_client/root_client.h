@@ -28,7 +28,7 @@ struct HostFacts {
   Epoch epoch;
   std::string boot_id, kernel, cgroup, volume_backend;
   std::uint32_t landlock_abi = 0, cpus = 0, uid_ranges = 0;
-  bool vault_takeover = false, weakened = false;
+  bool vault_takeover = false;
   std::uint64_t memory_bytes = 0, volumes_free_bytes = 0;
   std::vector<std::string> missing, limits;
   std::map<std::string, std::string> runtimes;

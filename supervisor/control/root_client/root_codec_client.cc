@@ -36,7 +36,6 @@ HostFacts facts_of(const root::v1::HelloReply& reply) {
                   .cpus = host.cpus(),
                   .uid_ranges = host.uid_ranges(),
                   .vault_takeover = host.vault_takeover(),
-                  .weakened = host.weakened(),
                   .memory_bytes = host.memory_bytes(),
                   .volumes_free_bytes = host.volumes_free_bytes()};
   facts.missing.assign(host.missing().begin(), host.missing().end());
