@@ -66,6 +66,23 @@ std::string replace_invalid_utf8(std::string_view text) {
   return out;
 }
 
+std::string clean_line(std::string_view text, std::size_t most) {
+  std::string line =
+      replace_invalid_utf8(text.substr(0, most + 4));  // a character cut here lies past `most`
+  if (line.size() > most) {
+    std::size_t end = most;
+    while (end > 0 && (static_cast<unsigned char>(line[end]) & 0xc0) == 0x80) --end;
+    line.resize(end);
+  }
+  for (std::size_t i = 0; i < line.size(); ++i) {
+    auto byte = static_cast<unsigned char>(line[i]);
+    bool c1 = byte == 0xc2 && static_cast<unsigned char>(line[i + 1]) < 0xa0;  // two bytes
+    if (c1) line[i + 1] = ' ';
+    if (c1 || byte < 0x20 || byte == 0x7f) line[i] = ' ';
+  }
+  return line;
+}
+
 std::size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<std::size_t> before(b.size() + 1), previous(b.size() + 1), current(b.size() + 1);
   for (std::size_t j = 0; j <= b.size(); ++j) previous[j] = j;

@@ -14,6 +14,9 @@ bool is_utf8(std::string_view text);
 std::size_t first_invalid_utf8(std::string_view text);
 // Each byte that is no part of a character becomes U+FFFD; all else stays.
 std::string replace_invalid_utf8(std::string_view text);
+// At most `most` bytes of it as one line of valid UTF-8, fit for a terminal and a log: control
+// characters (C0, DEL, C1) become spaces, no character is cut.
+std::string clean_line(std::string_view text, std::size_t most);
 
 // Insertions, deletions, substitutions and swaps of neighbours that lead from one to the other
 // (optimal string alignment).

@@ -4,7 +4,10 @@
 #include <sys/epoll.h>
 
 #include <algorithm>
+#include <array>
+#include <limits>
 
+#include "base/text.h"
 #include "flodea/attach/v1/attach.pb.h"
 
 namespace flodea::control {
@@ -18,6 +21,9 @@ constexpr std::size_t kMaxUnsent =
     16;  // a worker that reads nothing is stopped by flodead, not by more messages
 constexpr std::size_t kMaxNames = 64;  // of one Denied
 constexpr std::size_t kMaxText = 256;
+// What a worker may call a step of its start. The names become labels of metrics, which all agents
+// share.
+constexpr std::array<std::string_view, 3> kPhases = {"attach", "fork", "exec"};
 constexpr Nanos kRest = std::chrono::milliseconds(200);
 
 pb::ToWorker message_of(Epoch epoch) {
@@ -39,7 +45,27 @@ void fill(pb::LaunchPlan& out, const LaunchOrder& order) {
   out.set_pids(order.pids);
 }
 
-std::string bounded(const std::string& text) { return text.substr(0, kMaxText); }
+// A worker's text on its way to logs, events and operators. A quotation mark would end a value of a
+// log line.
+std::string text_of(const std::string& worker) {
+  std::string text = clean_line(worker, kMaxText);
+  std::ranges::replace(text, '"', '\'');
+  return text;
+}
+
+// Each known phase once; what else it names is left out.
+std::vector<PhaseTime> phases_of(const pb::Started& started) {
+  std::vector<PhaseTime> phases;
+  for (std::string_view name : kPhases) {
+    auto said = std::find_if(started.phases().begin(), started.phases().end(),
+                             [name](const pb::Phase& phase) { return phase.name() == name; });
+    if (said == started.phases().end()) continue;
+    auto most = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+    phases.push_back(
+        {std::string(name), Nanos(static_cast<std::int64_t>(std::min(said->nanos(), most)))});
+  }
+  return phases;
+}
 
 }  // namespace
 
@@ -150,28 +176,23 @@ void AttachClient::take(const std::string& bytes) {
   switch (message.message_case()) {
     case pb::FromWorker::kHello: {
       const pb::Hello& hello = message.hello();
-      return events_.on_hello({.version = bounded(hello.version()),
+      return events_.on_hello({.version = text_of(hello.version()),
                                .min_protocol = hello.min_protocol(),
                                .max_protocol = hello.max_protocol(),
                                .agent_running = hello.agent_running()});
     }
     case pb::FromWorker::kStarted: {
-      std::vector<PhaseTime> phases;
-      for (const auto& phase : message.started().phases()) {
-        if (phases.size() == kMaxNames) break;
-        phases.push_back({bounded(phase.name()), Nanos(static_cast<std::int64_t>(phase.nanos()))});
-      }
       return events_.on_started(
           Nanos(static_cast<std::int64_t>(message.started().exec_boottime_ns())),
-          std::move(phases));
+          phases_of(message.started()));
     }
     case pb::FromWorker::kRefused:
-      return events_.on_refused(bounded(message.refused().why()));
+      return events_.on_refused(text_of(message.refused().why()));
     case pb::FromWorker::kDenied: {
       std::vector<DeniedSyscall> calls;
       for (const auto& call : message.denied().calls()) {
         if (calls.size() == kMaxNames) break;
-        calls.push_back({bounded(call.name()), call.count()});
+        calls.push_back({text_of(call.name()), call.count()});
       }
       return events_.on_denied(calls);
     }

@@ -2,8 +2,10 @@
 // launch and when to stop, hears how it goes. Owner: the instance that control keeps for that
 // worker; core thread only; no method blocks. A worker may be hostile: what it sends is bounded (a
 // rate of messages, past which its socket is simply left unread), garbage is counted and ignored,
-// answers to an older control's epoch too, and descriptors it sends are closed. What it says here
-// is advice; that it ended is known from flodead, how it ended from the status page.
+// answers to an older control's epoch too, and descriptors it sends are closed. Its texts are made
+// fit here, once, for logs, events and operators: short lines of valid UTF-8 without control
+// characters; of the phases of a start only known names are taken. What it says here is advice;
+// that it ended is known from flodead, how it ended from the status page.
 #pragma once
 
 #include <cstdint>

@@ -4,6 +4,7 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include "base/text.h"
 #include "flodea/attach/v1/attach.pb.h"
 
 using namespace flodea;
@@ -16,11 +17,17 @@ namespace {
 struct Heard final : WorkerEvents {
   int hellos = 0, denied = 0;
   Nanos started{};
-  std::string refused;
-  void on_hello(const WorkerHello&) override { ++hellos; }
-  void on_started(Nanos at, std::vector<PhaseTime>) override { started = at; }
+  std::string refused, version, denied_name;
+  std::vector<PhaseTime> phases;
+  void on_hello(const WorkerHello& hello) override { ++hellos, version = hello.version; }
+  void on_started(Nanos at, std::vector<PhaseTime> said) override {
+    started = at, phases = std::move(said);
+  }
   void on_refused(const std::string& why) override { refused = why; }
-  void on_denied(const std::vector<DeniedSyscall>&) override { ++denied; }
+  void on_denied(const std::vector<DeniedSyscall>& calls) override {
+    ++denied;
+    if (!calls.empty()) denied_name = calls[0].name;
+  }
 };
 
 // The client on one end, the test as a worker on the other.
@@ -86,6 +93,46 @@ TEST_CASE("what the worker says is heard, if it is said to this control") {
   CHECK(b.heard.started == 77ns);
   CHECK(b.heard.refused.size() == 256);
   CHECK(b.client->ignored() == 2);
+}
+
+TEST_CASE("a worker's texts are lines of valid UTF-8 wherever they go") {
+  Bench b;
+  std::string evil = "ok\nlevel=error agent=other\r\x1b[2J\xc2\x9b\" x=\"1";
+  std::string cut = std::string(255, 'x') + "\xc3\xbc";  // its last character begins at byte 255
+  b.say([&](auto& m) { m.mutable_hello()->set_version(evil); });
+  b.say([&](auto& m) { m.mutable_refused()->set_why(cut); });
+  b.say([&](auto& m) { m.mutable_denied()->add_calls()->set_name(evil); });
+  b.turn(3);
+  for (const std::string& text : {b.heard.version, b.heard.refused, b.heard.denied_name}) {
+    CHECK_FALSE(text.empty());
+    CHECK(is_utf8(text));
+    CHECK(text.size() <= 256);
+    CHECK(text.find_first_of("\n\r\x1b\"") == std::string::npos);
+    CHECK(text.find("\xc2\x9b") == std::string::npos);
+  }
+  CHECK(b.heard.refused == std::string(255, 'x'));
+}
+
+TEST_CASE("of the phases of a start only those that workers have are taken, once each") {
+  Bench b;
+  b.say([](auto& m) {
+    auto add = [&](std::string name, std::uint64_t nanos) {
+      auto* phase = m.mutable_started()->add_phases();
+      phase->set_name(std::move(name));
+      phase->set_nanos(nanos);
+    };
+    for (int i = 0; i < 40; ++i) add("phase" + std::to_string(i), 1);
+    add(std::string(255, 'x') + "\xc3\xbc", 1);
+    add("exec", ~std::uint64_t{0});
+    add("fork", 5);
+    add("fork", 6);
+  });
+  b.turn();
+  REQUIRE(b.heard.phases.size() == 2);
+  CHECK(b.heard.phases[0].name == "fork");
+  CHECK(b.heard.phases[0].duration == 5ns);
+  CHECK(b.heard.phases[1].name == "exec");
+  CHECK(b.heard.phases[1].duration > 0ns);
 }
 
 TEST_CASE("a worker that says too much is left to wait") {

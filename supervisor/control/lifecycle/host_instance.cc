@@ -63,8 +63,10 @@ void HostInstance::on_started(Nanos exec_boot, std::vector<PhaseTime> worker_pha
   exec_boot =
       std::clamp(exec_boot, order.received, std::max(order.received, surroundings.clock.boot()));
   std::vector<PhaseTime> all = phases;
-  for (PhaseTime& phase : worker_phases) all.push_back({"worker " + phase.name, phase.duration});
-  if (order.received != Nanos{}) all.push_back({"total", exec_boot - order.received});
+  Nanos total = exec_boot - order.received;
+  for (PhaseTime& phase : worker_phases)  // what it says of time goes into everybody's histogram
+    all.push_back({"worker " + phase.name, std::min(phase.duration, total)});
+  if (order.received != Nanos{}) all.push_back({"total", total});
   surroundings.events.on_executed(order.id, order.generation, monotonic_of(exec_boot),
                                   std::move(all));
 }

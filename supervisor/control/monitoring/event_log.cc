@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <map>
 #include <mutex>
 #include <unordered_map>
@@ -20,19 +19,6 @@ constexpr double kChattyPerSecond = 10;  // limit and denied events of one agent
 constexpr double kChattyBurst = 50;
 constexpr std::size_t kMaxAgentsHeld =
     1024;  // whose buckets are remembered before full ones are forgotten
-
-// One line of valid UTF-8, fit for a terminal: strings come from agents.
-std::string clean(std::string_view text, std::size_t most) {
-  std::string line =
-      replace_invalid_utf8(text.substr(0, most + 4));  // a character cut here lies past `most`
-  if (line.size() > most) {
-    std::size_t end = most;
-    while (end > 0 && (static_cast<unsigned char>(line[end]) & 0xc0) == 0x80) --end;
-    line.resize(end);
-  }
-  std::ranges::replace_if(line, [](unsigned char c) { return c < 0x20 || c == 0x7f; }, ' ');
-  return line;
-}
 
 // Holds chatty agents to their rate and remembers what was left out. Under the log's order lock.
 class ChattyAgents {
@@ -130,12 +116,12 @@ class SqliteEventLog final : public EventLog {
  private:
   Status store(Event event) {
     if (event.time == Nanos::zero()) event.time = clock_.wall();
-    event.kind = clean(event.kind, kMaxWord);
-    event.agent = clean(event.agent, kMaxWord);
-    event.from = clean(event.from, kMaxWord);
-    event.to = clean(event.to, kMaxWord);
-    event.reason = clean(event.reason, kMaxWord);
-    event.message = clean(event.message, kMaxMessage);
+    event.kind = clean_line(event.kind, kMaxWord);
+    event.agent = clean_line(event.agent, kMaxWord);
+    event.from = clean_line(event.from, kMaxWord);
+    event.to = clean_line(event.to, kMaxWord);
+    event.reason = clean_line(event.reason, kMaxWord);
+    event.message = clean_line(event.message, kMaxMessage);
     {
       std::lock_guard lock(table_mutex_);
       event.id = TRY_CONTEXT(table_.insert(event), "record an event");
