@@ -116,7 +116,7 @@ Result<UniqueFd> AgentEndpoint::connect() {
   auto outer = TRY(make_socketpair(SOCK_STREAM | SOCK_NONBLOCK));
   auto inner = TRY(make_socketpair(SOCK_STREAM | SOCK_NONBLOCK));
   std::lock_guard lock(mutex_);
-  if (ended_) return fail(Code::kNotFound, "the agent is not attached");
+  if (ended_ || server_ == nullptr) return fail(Code::kNotFound, "the agent is not attached");
   if (!connects_.take(parts_.clock.monotonic())) {
     return fail(Code::kResourceExhausted, "the worker asks for connections too often");
   }
@@ -136,20 +136,23 @@ GatewayUsage AgentEndpoint::usage() const {
           .calls_by_code = meter_->calls_by_code()};
 }
 
-void AgentEndpoint::disconnect(std::function<void()> store_closed) {
-  {
-    std::lock_guard lock(mutex_);
-    ended_ = true;
-    if (connection_) parts_.guard.remove(*connection_);
-    connection_.reset();
-  }
-  store_->close(std::move(store_closed));
+void AgentEndpoint::disconnect() {
+  std::lock_guard lock(mutex_);
+  ended_ = true;
+  if (connection_) parts_.guard.remove(*connection_);
+  connection_.reset();
 }
 
 void AgentEndpoint::shut_down() {
+  std::unique_ptr<grpc::Server> server;
+  {
+    std::lock_guard lock(mutex_);
+    server = std::move(server_);
+  }
   // The past: calls still open are cancelled now. All of ours end at once when they are.
-  server_->Shutdown(std::chrono::system_clock::now());
-  server_.reset();
+  if (server) server->Shutdown(std::chrono::system_clock::now());
 }
+
+void AgentEndpoint::close_store(std::function<void()> closed) { store_->close(std::move(closed)); }
 
 }  // namespace flodea::control

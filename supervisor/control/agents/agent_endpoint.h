@@ -1,5 +1,5 @@
 // One agent's side of control: its modules' services, built with its id, their gRPC server, and the
-// guarded connection to its worker. Thread-safe, but for shut_down.
+// guarded connection to its worker. Thread-safe.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -39,10 +39,12 @@ class AgentEndpoint {
   void notify_stop(const StopNotice& notice);
   GatewayUsage usage() const;
 
-  // The worker sees EOF; what waits for the store is dropped and the store closed, then `done`.
-  void disconnect(std::function<void()> store_closed);
-  // After disconnect. Waits until every call has ended: on a thread that may wait.
+  // The end, in this order. The worker sees EOF, and no connection is made any more.
+  void disconnect();
+  // Waits until every call has ended: on a thread that may wait.
   void shut_down();
+  // What waits for the store is dropped and the store closed, then `closed`. Beside shut_down.
+  void close_store(std::function<void()> closed);
 
  private:
   AgentEndpoint(AgentContext context, const EndpointParts& parts,
@@ -66,7 +68,7 @@ class AgentEndpoint {
   std::optional<Relay::ConnectionId> connection_;  // under mutex_
   TokenBucket connects_;                           // under mutex_
   bool ended_ = false;                             // under mutex_
-  std::unique_ptr<grpc::Server> server_;           // last: its calls use what is above
+  std::unique_ptr<grpc::Server> server_;           // under mutex_; last: its calls use the rest
 };
 
 }  // namespace flodea::control

@@ -110,8 +110,9 @@ class GatewayImpl final : public Gateway {
 
   // The order on the reaper's strand makes `done` the last: the server's end is posted first.
   void end(std::shared_ptr<AgentEndpoint> endpoint, std::function<void()> done) {
+    endpoint->disconnect();
     reaper_->post([endpoint] { endpoint->shut_down(); });
-    endpoint->disconnect([this, done = std::move(done)] { reaper_->post(done); });
+    endpoint->close_store([this, done = std::move(done)] { reaper_->post(done); });
   }
 
   GatewayConfig config_;

@@ -8,10 +8,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <filesystem>
 #include <fstream>
 #include <future>
+#include <thread>
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -19,6 +21,7 @@
 #include "flodea/kernel/v1/clock.grpc.pb.h"
 #include "flodea/storage/v1/store.grpc.pb.h"
 #include "proto/status_codec/status_codec.h"
+#include "supervisor/control/agents/agent_endpoint.h"
 
 namespace flodea::control {
 namespace {
@@ -362,6 +365,50 @@ TEST_CASE("ending an agent with calls in flight does not wait for them, and clos
   bool ok;
   REQUIRE(queue.Next(&tag, &ok));
   CHECK(status.error_code() == grpc::StatusCode::UNAVAILABLE);
+}
+
+TEST_CASE("once its server has ended an agent gets no connection, in whatever order it is ended") {
+  Fixture f;
+  auto sleeper = *kernel::Sleeper::create(f.clock);
+  auto guard = *Guard::create(f.clock, {}, {});
+  FrameLimits limits;
+  CallObserver on_call;
+  MethodNames methods = hosted_methods();
+  SerialExecutor disks(1, "store");
+  auto endpoint = *AgentEndpoint::create(f.context(AgentId::random()),
+                                         {.guard = *guard,
+                                          .sleeper = *sleeper,
+                                          .self = f.backend,
+                                          .clock = f.clock,
+                                          .limits = limits,
+                                          .on_call = on_call,
+                                          .methods = methods},
+                                         disks.make_strand());
+  REQUIRE(endpoint->connect());
+  endpoint->shut_down();
+  CHECK(endpoint->connect().error().code == Code::kNotFound);
+  endpoint->disconnect();
+  CHECK(endpoint->connect().error().code == Code::kNotFound);
+  std::promise<void> closed;
+  endpoint->close_store([&closed] { closed.set_value(); });
+  closed.get_future().wait();
+}
+
+TEST_CASE("a worker may ask for connections while its agent ends") {
+  Fixture f;
+  for (int i = 0; i < 50; ++i) {
+    AgentId id = AgentId::random();
+    auto worker = f.gateway->attach(f.context(id));
+    REQUIRE(worker);
+    std::atomic<bool> over = false;
+    std::thread asking([&] {
+      while (!over) (void)f.gateway->reconnect(id);
+    });
+    f.detach(id);
+    over = true;
+    asking.join();
+    CHECK(f.gateway->reconnect(id).error().code == Code::kNotFound);
+  }
 }
 
 TEST_CASE("calls beyond the agent's rate are slowed, counted and reported") {
