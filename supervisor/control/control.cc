@@ -172,11 +172,16 @@ Status Control::Parts::make_gateway_and_effects() {
                         Nanos duration) {
     metrics->call_ended(engine->name_of(agent), method, code, duration);
   };
-  gateway =
-      TRY(make_gateway({.self = *self,
-                        .clock = clock,
-                        .on_call = on_call,
-                        .on_limit = [this](const LimitNotice& notice) { on_limit(notice); }}));
+  gateway = TRY(make_gateway(
+      {.self = *self,
+       .clock = clock,
+       .on_call = on_call,
+       .on_limit = [this](const LimitNotice& notice) { on_limit(notice); },
+       .on_failure =
+           [this](Error why) {
+             why.code = Code::kInternal;  // not a setting's fault: flodead starts the next control
+             loop->post([this, why = std::move(why).with_context("guard")] { fail_with(why); });
+           }}));
   vault = TRY(VaultClient::create(*loop, std::move(fds.vault)));
   HostParts host{.loop = *loop,
                  .clock = clock,

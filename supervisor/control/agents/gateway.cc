@@ -73,7 +73,10 @@ class GatewayImpl final : public Gateway {
     auto observer = [this](const LimitNotice& notice) {
       if (config_.on_limit) events_->post([this, notice] { config_.on_limit(notice); });
     };
-    guard_ = TRY(Guard::create(config_.clock, std::move(observer)));
+    auto failed = [this](const Error& why) {
+      if (config_.on_failure) config_.on_failure(why);
+    };
+    guard_ = TRY(Guard::create(config_.clock, std::move(observer), std::move(failed)));
     return {};
   }
 
@@ -108,7 +111,8 @@ class GatewayImpl final : public Gateway {
     return strand;
   }
 
-  // The order on the reaper's strand makes `done` the last: the server's end is posted first.
+  // A reconnect may be under way on another thread: none can begin once the server's end is posted.
+  // The order on the reaper's strand makes `done` the last, so the store's end comes after it.
   void end(std::shared_ptr<AgentEndpoint> endpoint, std::function<void()> done) {
     endpoint->disconnect();
     reaper_->post([endpoint] { endpoint->shut_down(); });

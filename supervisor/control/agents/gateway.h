@@ -83,6 +83,9 @@ struct GatewayConfig {
   const Clock& clock;
   CallObserver on_call;    // on gRPC's threads: must be quick and not block
   LimitObserver on_limit;  // on a thread of the gateway's own: may block
+  // At most once, on a thread of the gateway's: no agent's call passes any more, this process is to
+  // end. Must not block.
+  std::function<void(const Error&)> on_failure;
   FrameLimits limits = {};
   unsigned disk_threads = 3;  // shared by all agents' stores
 };

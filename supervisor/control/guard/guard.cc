@@ -8,17 +8,18 @@
 
 namespace flodea::control {
 
-Result<std::unique_ptr<Guard>> Guard::create(const Clock& clock, LimitObserver observer) {
+Result<std::unique_ptr<Guard>> Guard::create(const Clock& clock, LimitObserver observer,
+                                             std::function<void(const Error&)> failed) {
   auto relay = TRY(Relay::create(clock, std::move(observer)));
   auto wake = TRY(adopt_fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd"));
-  std::unique_ptr<Guard> guard(new Guard(std::move(relay), std::move(wake)));
+  std::unique_ptr<Guard> guard(new Guard(std::move(relay), std::move(wake), std::move(failed)));
   TRY(guard->relay_->watch(guard->wake_.get(), [g = guard.get()] { g->run_posted(); }));
   guard->thread_ = std::thread([g = guard.get()] { g->loop(); });
   return guard;
 }
 
-Guard::Guard(std::unique_ptr<Relay> relay, UniqueFd wake)
-    : relay_(std::move(relay)), wake_(std::move(wake)) {}
+Guard::Guard(std::unique_ptr<Relay> relay, UniqueFd wake, std::function<void(const Error&)> failed)
+    : relay_(std::move(relay)), wake_(std::move(wake)), failed_(std::move(failed)) {}
 
 Guard::~Guard() {
   stopped_ = true;
@@ -68,8 +69,9 @@ void Guard::remove(Relay::ConnectionId id) {
 
 void Guard::loop() {
   ::pthread_setname_np(::pthread_self(), "guard");
-  while (!stopped_ && relay_->turn(-1)) {
-  }
+  Status turned;
+  while (!stopped_ && turned) turned = relay_->turn(-1);
+  if (!turned) failed_(turned.error());
 }
 
 }  // namespace flodea::control

@@ -1,8 +1,13 @@
 #include "supervisor/control/guard/relay.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
+#include <filesystem>
+#include <future>
 #include <latch>
+#include <set>
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -53,6 +58,17 @@ std::string read(const UniqueFd& fd) {
   if (n == 0 || (n < 0 && errno == ECONNRESET)) return "EOF";
   bytes.resize(n < 0 ? 0 : static_cast<std::size_t>(n));
   return bytes;
+}
+
+// This process's epoll descriptors.
+std::set<int> epolls() {
+  std::set<int> found;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code gone;
+    auto target = std::filesystem::read_symlink(entry.path(), gone);
+    if (target == "anon_inode:[eventpoll]") found.insert(std::stoi(entry.path().filename()));
+  }
+  return found;
 }
 
 }  // namespace
@@ -190,7 +206,7 @@ TEST_CASE("one agent's flood does not starve another's byte") {
 
 TEST_CASE("the guard's thread relays, and lets connections go") {
   SystemClock clock;
-  auto guard = *Guard::create(clock, {});
+  auto guard = *Guard::create(clock, {}, {});
   auto outer = *make_socketpair(SOCK_STREAM);
   auto inner = *make_socketpair(SOCK_STREAM);
   auto agent = std::make_shared<GuardedAgent>(AgentId::random(), FrameLimits{}, 1000);
@@ -202,6 +218,22 @@ TEST_CASE("the guard's thread relays, and lets connections go") {
   CHECK(got == kPreface);
   guard->remove(id);
   CHECK(::recv(outer.second.get(), got.data(), got.size(), 0) == 0);
+}
+
+TEST_CASE("a guard that can serve nobody any more says so") {
+  SystemClock clock;
+  auto before = epolls();
+  std::promise<Error> told;
+  auto guard = *Guard::create(clock, {}, [&](const Error& why) { told.set_value(why); });
+  std::set<int> own = epolls();
+  for (int fd : before) own.erase(fd);
+  REQUIRE(own.size() == 1);
+  UniqueFd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  REQUIRE(::dup2(null.get(), *own.begin()) >= 0);  // its next wait fails
+  guard->remove(1);                                // ends the wait under way
+  auto why = told.get_future();
+  REQUIRE(why.wait_for(std::chrono::seconds(20)) == std::future_status::ready);
+  CHECK(why.get().message.find("epoll") != std::string::npos);
 }
 
 }  // namespace flodea::control
