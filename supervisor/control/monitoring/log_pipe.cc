@@ -35,25 +35,42 @@ void keep(FrameBatch& batch, LogFrame frame) {
 }  // namespace
 
 Result<LogTee> LogTee::create() {
-  FdPair own = TRY(make_pipe(O_NONBLOCK));
-  (void)::fcntl(own.second.get(), F_SETPIPE_SZ,
-                kTeePipeBytes);  // smaller only makes a turn shorter
   UniqueFd null = TRY(adopt_fd(::open("/dev/null", O_WRONLY | O_CLOEXEC), "open /dev/null"));
-  return LogTee(std::move(own), std::move(null));
+  LogTee tee(std::move(null));
+  TRY(tee.make_own());
+  return tee;
+}
+
+Status LogTee::make_own() {
+  own_ = TRY(make_pipe(O_NONBLOCK));
+  (void)::fcntl(own_.second.get(), F_SETPIPE_SZ,
+                kTeePipeBytes);  // smaller only makes a turn shorter
+  return {};
 }
 
 Result<std::string_view> LogTee::peek(int pipe, std::size_t max) {
+  if (!own_.first.valid()) TRY(make_own());
   ssize_t copied = ::tee(pipe, own_.second.get(), std::min(max, buffer_.size()), SPLICE_F_NONBLOCK);
   if (copied < 0 && (errno == EAGAIN || errno == EINTR)) return std::string_view();
   if (copied < 0) return fail_errno("tee log pipe");
+  auto have = read_own(static_cast<std::size_t>(copied));
+  if (!have) {
+    own_ = {};  // what is left in it must not be taken for the next pipe's
+    return tl::unexpected(std::move(have).error());
+  }
+  return std::string_view(buffer_.data(), *have);
+}
+
+Result<std::size_t> LogTee::read_own(std::size_t bytes) {
   std::size_t have = 0;
-  while (have < static_cast<std::size_t>(copied)) {
-    ssize_t n =
-        ::read(own_.first.get(), buffer_.data() + have, static_cast<std::size_t>(copied) - have);
-    if (n <= 0) return fail_errno("read teed log frames");
+  while (have < bytes) {
+    ssize_t n = ::read(own_.first.get(), buffer_.data() + have, bytes - have);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return fail_errno("read teed log frames");
+    if (n == 0) return fail(Code::kInternal, "read teed log frames: less than was copied");
     have += static_cast<std::size_t>(n);
   }
-  return std::string_view(buffer_.data(), have);
+  return have;
 }
 
 Status LogTee::discard(int pipe, std::size_t bytes) {

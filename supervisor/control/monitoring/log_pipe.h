@@ -27,9 +27,10 @@ class LogTee {
   Status discard(int pipe, std::size_t bytes);
 
  private:
-  LogTee(FdPair own, UniqueFd null)
-      : own_(std::move(own)), null_(std::move(null)), buffer_(kMaxPeek) {}
-  FdPair own_;     // always empty between calls
+  explicit LogTee(UniqueFd null) : null_(std::move(null)), buffer_(kMaxPeek) {}
+  Status make_own();
+  Result<std::size_t> read_own(std::size_t bytes);
+  FdPair own_;  // always empty between calls, or not there: after an error it may hold an agent's
   UniqueFd null_;  // /dev/null
   std::vector<char> buffer_;
 };

@@ -1,11 +1,29 @@
 #include "supervisor/control/monitoring/log_pipe.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <set>
+
 #include "supervisor/control/monitoring/test_support.h"
 
 namespace flodea::control {
 namespace {
 
 using namespace test;
+
+std::set<int> readable_pipes() {
+  std::set<int> found;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code gone;
+    auto target = std::filesystem::read_symlink(entry.path(), gone).string();
+    int fd = std::stoi(entry.path().filename());
+    bool reads = (::fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY;
+    if (target.starts_with("pipe:") && reads) found.insert(fd);
+  }
+  return found;
+}
 
 TEST_CASE("a peek leaves the pipe as it was; a discard takes exactly so much") {
   auto tee = LogTee::create();
@@ -17,6 +35,27 @@ TEST_CASE("a peek leaves the pipe as it was; a discard takes exactly so much") {
   CHECK(*tee->peek(pipe->first.get(), 3) == "abc");
   REQUIRE(tee->discard(pipe->first.get(), 5));
   CHECK(*tee->peek(pipe->first.get(), 100) == "fgh");
+}
+
+TEST_CASE("after a failed read the next pipe's bytes are its own") {
+  auto one = make_pipe();
+  auto other = make_pipe();
+  auto before = readable_pipes();
+  auto tee = LogTee::create();
+  auto own = readable_pipes();
+  for (int fd : before) own.erase(fd);
+  REQUIRE(own.size() == 1);
+  REQUIRE((one && other && tee));
+  REQUIRE(write_all(one->second.get(), "secrets of one"));
+  REQUIRE(write_all(other->second.get(), "other"));
+  UniqueFd directory(::open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  UniqueFd kept(::dup(*own.begin()));
+  REQUIRE(::dup2(directory.get(), *own.begin()) >= 0);
+  CHECK_FALSE(tee->peek(one->first.get(), 100));  // copied, but cannot be read
+  UniqueFd restored(::dup2(kept.get(), *own.begin()));
+  auto seen = tee->peek(other->first.get(), 100);
+  REQUIRE(seen);
+  CHECK(*seen == "other");
 }
 
 TEST_CASE("neither call waits, also where the pipe may block and was emptied by another") {
