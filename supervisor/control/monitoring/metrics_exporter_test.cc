@@ -155,7 +155,7 @@ TEST_CASE("a scrape shows agents by state and what each uses, by Prometheus' con
   exporter->call_ended("ledger", "flodea.kernel.v1.Clock/Now", "OK", std::chrono::microseconds(70));
   exporter->started("ledger", {{"volume", milliseconds(3)}, {"exec", milliseconds(20)}});
   exporter->restarted("ledger");
-  exporter->service_restarted("vault");
+  exporter->service_restarted("flodea-vault");
   auto text = scrape(*exporter);
   CAPTURE(text);
   CHECK(lint(text).empty());
@@ -182,7 +182,7 @@ TEST_CASE("a scrape shows agents by state and what each uses, by Prometheus' con
           R"(flodea_module_calls_total{agent="ledger",method="flodea.kernel.v1.Clock/Now",code="OK"} 1)",
           R"(flodea_module_call_duration_seconds_bucket{method="flodea.kernel.v1.Clock/Now",code="OK",le="+Inf"} 1)",
           R"(flodea_agent_start_duration_seconds_count{phase="volume"} 1)",
-          R"(flodea_service_restarts_total{service="vault"} 1)",
+          R"(flodea_service_restarts_total{service="flodea-vault"} 1)",
       }) {
     CHECK(has_line(text, line));
   }
@@ -195,7 +195,7 @@ TEST_CASE("every family is in docs/metrics.md, and the page names no other") {
   auto exporter = start(answering({agent("a", AgentState::kRunning)}));
   exporter->call_ended("a", "M/X", "OK", milliseconds(1));
   exporter->started("a", {{"exec", milliseconds(1)}});
-  exporter->service_restarted("vault");
+  exporter->service_restarted("flodea-vault");
   std::ifstream file(FLODEA_METRICS_PAGE);
   std::string page(std::istreambuf_iterator<char>(file), {});
   REQUIRE(!page.empty());

@@ -115,7 +115,7 @@ TEST_CASE("an agent is applied, listed, read, stopped and removed") {
   auto node = call(client, &pb::Operators::Stub::GetNode, pb::GetNodeRequest()).second;
   CHECK(node.agents_by_state().at("stopped") == 1);
   CHECK(node.version() == FLODEA_VERSION);
-  CHECK(node.services(0).name() == "vault");
+  CHECK(node.services(0).name() == "flodea-vault");
   pb::RemoveRequest remove;
   remove.set_name("ledger");
   CHECK(call(client, &pb::Operators::Stub::Remove, remove).second.key_digest() == "abc");

@@ -71,7 +71,7 @@ class FakeLifecycle final : public Lifecycle {
                     .cgroup = "hybrid",
                     .volume_backend = "vault",
                     .cpus = 2,
-                    .services = {{"vault", true, 1}}});
+                    .services = {{"flodea-vault", true, 1}}});
   }
 
   void put(AgentView view) {
