@@ -35,6 +35,27 @@ while not flodea.agent.stop_requested():
 POLICY = {"policy": "always", "max_retries": 1000, "backoff": {"initial": "50ms", "max": "100ms"}}
 
 
+def losses(lines):
+    """What an instance found gone of what an earlier one had logged. A turn is logged once disk and store have it, the disk first."""
+    found, last = [], 0
+    for line in lines:
+        if turn := re.search(r"turn (\d+) ms", line):
+            last = int(turn[1])
+        if begin := re.search(r"begin disk=(\d+) store=(\d+)", line):
+            disk, store = int(begin[1]), int(begin[2])
+            if not (last <= store <= disk <= store + 1):
+                found.append(f"after turn {last}: {line}")
+    return found
+
+
+class Losses(unittest.TestCase):
+    def test_what_is_lost_is_found(self):
+        for begin, lost in (("disk=7 store=7", 0), ("disk=8 store=7", 0), ("disk=8 store=8", 0), ("disk=6 store=7", 1),
+                            ("disk=7 store=6", 1), ("disk=9 store=7", 1), ("disk=0 store=0", 1)):
+            lines = ["x begin disk=0 store=0", "x turn 1 ms=1", "x turn 7 ms=1", "x begin " + begin]
+            self.assertEqual(len(losses(lines)), lost, begin)
+
+
 class Kill(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -78,17 +99,15 @@ class Kill(unittest.TestCase):
                     for _ in range(5):
                         log.wait_for(r"turn \d+", timeout=20)
         self.assertEqual(self.generation("bystander"), others, "the bystander was restarted")
+        lines = self.host.logs("victim")
+        self.assertGreaterEqual(len([line for line in lines if "begin " in line]), ROUNDS + 1 if restarted else 1)
+        self.assertEqual(losses(lines), [], "an instance did not find what the one before had logged")
 
     def test_an_agent(self):
         self.kill_rounds(lambda: self.host.agent_pid("victim"), {"agent": "victim", "reason": "signal"}, restarted=True)
 
     def test_a_worker(self):
         self.kill_rounds(lambda: self.host.worker_pid("victim"), {"agent": "victim", "reason": "worker"}, restarted=True)
-        begins = [re.search(r"begin disk=(\d+) store=(\d+)", line) for line in self.host.logs("victim") if "begin" in line]
-        turns = self.turns("victim")
-        for begin in begins[1:]:  # what a turn synced before it was logged is there after any kill
-            logged = max((t for t in turns if t <= int(begin[1]) + 1), default=0)
-            self.assertGreaterEqual(int(begin[1]) + 1, logged)
 
     def supervisor_part(self, binary, service):
         generation, begin = self.generation("victim"), max(self.turns("bystander"), default=0)
