@@ -3,7 +3,7 @@ import json
 import os
 import unittest
 
-from flodea_host import Host, Refused, host_state
+from flodea_host import Host, PATIENCE, Refused, host_state
 
 HELLO = """
 import flodea, os, sys
@@ -53,6 +53,23 @@ class Lifecycle(unittest.TestCase):
             self.host.cli("inspect", "hello")
         self.assertEqual(refused.exception.status, 1)
         self.assertEqual(os.listdir(os.path.join(self.host.state, "volumes")), [])
+
+    def test_following_a_log_ends_with_its_agent(self):
+        self.host.deploy("brief", HELLO)
+        followers = [self.host.follow_logs("brief") for _ in range(64)]  # as many streams as control serves at a time
+        try:
+            for follower in followers:
+                follower.wait_for("runs 1", timeout=60)
+            self.host.cli("rm", "brief")
+            for follower in followers:
+                self.assertEqual(follower.process.wait(timeout=20 * PATIENCE), 0, "a follower did not end well")
+            self.host.deploy("brief", HELLO)
+            with self.host.follow_logs("brief") as log:  # the streams that ended have made room
+                log.wait_for("runs 1")
+            self.host.cli("rm", "brief")
+        finally:
+            for follower in followers:
+                follower.close()
 
     def test_exit_codes_decide_the_state(self):
         for name, code, state, reason in (("zero", "raise SystemExit(0)", "STATE_STOPPED", "exit code"),

@@ -181,20 +181,26 @@ void Engine::destroyed(const AgentId& id, Result<RemovalReceipt> receipt) {
     if (Status removed = parts_.db.remove(agent->stored, kept); !removed)
       receipt = tl::unexpected(std::move(removed).error());
   }
-  if (receipt) {
-    (void)parts_.events.record({.kind = "agent.removed",
-                                .agent = name,
-                                .reason = reason_name(Reason::kOperator),
-                                .message = receipt->key_digest.empty()
-                                               ? "its volume is kept"
-                                               : "key destroyed: sha256 " + receipt->key_digest,
-                                .generation = agent->stored.record.generation.value});
-    metrics_->forget(name);
-    names_.erase(name);
-    directory_.forget(id);
-    agents_.erase(id);
-  }
+  if (receipt) forget(id, *receipt);
   for (auto& done : removals) done(receipt);
+}
+
+// The event comes last: whoever hears it finds no such agent any more.
+void Engine::forget(AgentId id, const RemovalReceipt& receipt) {
+  const StoredAgent& stored = find(id)->stored;
+  std::string name = stored.manifest.name;
+  Event removed{.kind = "agent.removed",
+                .agent = name,
+                .reason = reason_name(Reason::kOperator),
+                .message = receipt.key_digest.empty()
+                               ? "its volume is kept"
+                               : "key destroyed: sha256 " + receipt.key_digest,
+                .generation = stored.record.generation.value};
+  metrics_->forget(name);
+  names_.erase(name);
+  directory_.forget(id);
+  agents_.erase(id);
+  (void)parts_.events.record(std::move(removed));
 }
 
 // ---- the end

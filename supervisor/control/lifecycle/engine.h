@@ -96,6 +96,7 @@ class Engine final : public Lifecycle, public EffectEvents {
   void finish_waits(Agent& agent);
   void destroy_if_due(Agent& agent);
   void destroyed(const AgentId& id, Result<RemovalReceipt> receipt);
+  void forget(AgentId id, const RemovalReceipt& receipt);
   void check_closed();
   Desired desired_of(const Agent& agent) const;
   AgentView view_of(const Agent& agent, bool with_usage);

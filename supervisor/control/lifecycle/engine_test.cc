@@ -439,6 +439,22 @@ TEST_CASE("rm stops, destroys, forgets, and hands out the receipt") {
         (keep ? 2 : 1));  // never an instance number twice on one volume
 }
 
+TEST_CASE("who hears of a removal finds no such agent any more") {
+  EngineBench b;
+  b.apply(b.manifest());
+  b.running();
+  std::string known = "not heard";
+  AgentId id = b.view()->id;
+  b.events.on_record = [&](const Event& event) {
+    if (event.kind == "agent.removed") known = b.engine->name_of(id);
+  };
+  b.engine->remove("ledger", false, [](auto) {});
+  b.run_posted();
+  b.ended(Blame::kSuccess);
+  b.released();
+  CHECK(known.empty());
+}
+
 TEST_CASE("a removal goes on after a death of control, and can be asked for again when it failed") {
   EngineBench b;
   b.apply(b.manifest());

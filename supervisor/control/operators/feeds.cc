@@ -70,13 +70,17 @@ class LogPages {
   Result<std::vector<pb::LogEntry>> next() {
     bool skip = query_.tail == 0u;
     if (skip) query_.tail = 1;
-    auto lines = TRY(store_.read(agent_, query_));
-    query_.tail.reset();
-    if (!lines.empty()) query_.cursor = lines.back().cursor;
+    auto lines = store_.read(agent_, query_);
     std::vector<pb::LogEntry> page;
+    bool removed = !lines && begun_ && lines.error().code == Code::kNotFound;
+    if (removed) return page;  // nothing more comes; the removal ends the stream
+    if (!lines) return tl::unexpected(std::move(lines).error());
+    begun_ = true;
+    query_.tail.reset();
+    if (!lines->empty()) query_.cursor = lines->back().cursor;
     if (skip) return page;
-    page.reserve(lines.size());
-    for (const LogLine& line : lines) page.push_back(encode_line(line));
+    page.reserve(lines->size());
+    for (const LogLine& line : *lines) page.push_back(encode_line(line));
     return page;
   }
 
@@ -84,6 +88,7 @@ class LogPages {
   LogStore& store_;
   AgentId agent_;
   LogQuery query_;
+  bool begun_ = false;  // a page was read: the log was there
 };
 
 class EventPages {
@@ -123,17 +128,12 @@ EventQuery event_query(const pb::EventsRequest& request) {
   return query;
 }
 
-// Whatever happens to the agent: does it still exist, as the one whose log this is?
-EventLog::Subscriber watch_removal(Lifecycle& lifecycle, std::string name, AgentId id,
-                                   std::weak_ptr<LogStreamReactor> stream) {
-  return [&lifecycle, name = std::move(name), id = std::move(id),
-          stream = std::move(stream)](const Event& event) {
-    if (event.agent != name || event.kind != "agent.state") return;
-    lifecycle.get(name, [id, stream](Result<AgentView> view) {
-      bool gone = view ? view->id != id : view.error().code == Code::kNotFound;
-      auto alive = stream.lock();
-      if (gone && alive) alive->stop_following();
-    });
+// Subscribed while the agent exists: the first removal of its name is its own, whoever has the name
+// (and, with kept data, the id) afterwards.
+EventLog::Subscriber watch_removal(std::string name, std::weak_ptr<LogStreamReactor> stream) {
+  return [name = std::move(name), stream = std::move(stream)](const Event& event) {
+    if (event.agent != name || event.kind != "agent.removed") return;
+    if (auto alive = stream.lock()) alive->stop_following();
   };
 }
 
@@ -147,8 +147,7 @@ void begin_log_feed(const std::shared_ptr<LogStreamReactor>& stream, OperatorsBa
     lines = backends.logs.subscribe(agent.id, [weak] {
       if (auto alive = weak.lock()) alive->wake();
     });
-    removal = backends.events.subscribe(
-        watch_removal(backends.lifecycle, agent.manifest.name, agent.id, weak));
+    removal = backends.events.subscribe(watch_removal(agent.manifest.name, weak));
   }
   auto cleanup = [backends, id = agent.id, lines, removal, follow, slot = std::move(slot)] {
     if (!follow) return;

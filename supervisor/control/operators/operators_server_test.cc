@@ -264,7 +264,7 @@ TEST_CASE("a log is followed until its agent is removed") {
   pb::RemoveRequest remove;
   remove.set_name("a");
   REQUIRE(call(client, &pb::Operators::Stub::Remove, remove).first.ok());
-  REQUIRE(server.events.record({.kind = "agent.state", .agent = "a", .to = "removed"}));
+  REQUIRE(server.events.record({.kind = "agent.removed", .agent = "a"}));
   CHECK_FALSE(reader->Read(&line));
   CHECK(reader->Finish().ok());
   server.server.reset();

@@ -13,7 +13,11 @@ namespace flodea::control::testing {
 class RecordingEvents final : public EventLog {
  public:
   std::vector<Event> all;
-  Status record(Event event) override { return all.push_back(std::move(event)), Status(); }
+  std::function<void(const Event&)> on_record;
+  Status record(Event event) override {
+    if (on_record) on_record(event);
+    return all.push_back(std::move(event)), Status();
+  }
   Result<std::vector<Event>> query(const EventQuery&) const override { return all; }
   std::uint64_t subscribe(Subscriber) override { return 1; }
   void unsubscribe(std::uint64_t) override {}
