@@ -2,6 +2,8 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+
 #include "supervisor/control/lifecycle/engine_agent.h"
 
 namespace flodea::control {
@@ -10,6 +12,10 @@ namespace {
 // A step follows another only when the one before changed something, and the machine has few
 // states.
 constexpr int kMaxTurns = 32;
+
+// A state that cannot be stored is tried again.
+constexpr Nanos kFirstStorePause = std::chrono::milliseconds(200);
+constexpr Nanos kLastStorePause = std::chrono::seconds(30);
 
 // What of a record is on disk: not what only matters while this control lives.
 Record stored_part(Record record) {
@@ -56,31 +62,66 @@ void Engine::settle(Agent& agent) {
 
 void Engine::turn(Agent& agent, bool& moved) {
   agent.settle_again = false;
+  if (agent.unsaved && parts_.clock.monotonic() >= agent.store_due)
+    agent.unsaved = !save(agent, agent.stored, Durability::kFast);
   Step next = step(desired_of(agent), agent.seen, agent.stored.record, parts_.clock.monotonic(),
                    parts_.random());
   AgentState from = agent.stored.record.state;
   bool changed = next.record != agent.stored.record;
-  if (changed) keep(agent, next.record);
+  if (changed && !keep(agent, next.record)) {
+    moved = agent.settle_again;
+    return effects_->wake_at(agent.stored.id, agent.store_due);
+  }
   for (const Action& action : next.actions) perform(agent, action);
   if (next.record.state != from) announce(agent, from);
   moved = changed || !next.actions.empty() || agent.settle_again;
-  if (!moved) effects_->wake_at(agent.stored.id, next.wake);
+  if (moved) return;
+  if (agent.unsaved) next.wake = std::min(next.wake.value_or(agent.store_due), agent.store_due);
+  effects_->wake_at(agent.stored.id, next.wake);
 }
 
-// On disk before anything is done about it or anybody hears of it.
-void Engine::keep(Agent& agent, const Record& next) {
+// On disk before anything is done about it or anybody hears of it. False: a new instance whose
+// generation is not there; nothing may be done, for the next control would take it for an orphan.
+// Any other change goes on, since what it is about exists already, and is stored later.
+bool Engine::keep(Agent& agent, const Record& next) {
+  bool launches = next.generation != agent.stored.record.generation;
+  Nanos now = parts_.clock.monotonic();
+  if (launches && now < agent.store_due) return false;
   Nanos wall = parts_.clock.wall();
   bool to_disk = stored_part(next) != stored_part(agent.stored.record);
-  if (next.state != agent.stored.record.state) agent.stored.state_since = wall;
-  agent.stored.next_start =
-      next.state == AgentState::kBackoff ? wall + (next.due - parts_.clock.monotonic()) : Nanos{};
-  agent.stored.record = next;
-  agent.stored.boot_id = host_.boot_id;
-  if (!to_disk) return;
-  if (Status saved = parts_.db.save_state(agent.stored); !saved) {
-    spdlog::error("agent={} error=\"its state cannot be stored: {}\"", agent.stored.manifest.name,
-                  saved.error().describe());
+  StoredAgent kept = agent.stored;
+  if (next.state != kept.record.state) kept.state_since = wall;
+  kept.next_start = next.state == AgentState::kBackoff ? wall + (next.due - now) : Nanos{};
+  kept.record = next;
+  kept.boot_id = host_.boot_id;
+  bool synced = launches && next.generation.value % kGenerationsPerSync == 0;
+  bool saved = !to_disk || save(agent, kept, synced ? Durability::kDurable : Durability::kFast);
+  if (!saved && launches) return false;
+  if (to_disk) agent.unsaved = !saved;
+  agent.stored = std::move(kept);
+  return true;
+}
+
+bool Engine::save(Agent& agent, const StoredAgent& state, Durability durability) {
+  Status saved = parts_.db.save_state(state, durability);
+  if (saved) {
+    agent.store_due = agent.store_pause = {};
+    agent.store_trouble.clear();
+    return true;
   }
+  bool first = agent.store_trouble.empty();
+  agent.store_pause = std::clamp(agent.store_pause * 2, kFirstStorePause, kLastStorePause);
+  agent.store_due = parts_.clock.monotonic() + agent.store_pause;
+  agent.store_trouble = "its state cannot be stored: " + saved.error().describe();
+  spdlog::error("agent={} error=\"{}\"", state.manifest.name, agent.store_trouble);
+  if (first) {
+    (void)parts_.events.record({.kind = "agent.limit",
+                                .agent = state.manifest.name,
+                                .reason = reason_name(Reason::kHost),
+                                .message = agent.store_trouble,
+                                .generation = state.record.generation.value});
+  }
+  return false;
 }
 
 void Engine::perform(Agent& agent, const Action& action) {
@@ -169,7 +210,6 @@ void Engine::destroyed(const AgentId& id, Result<RemovalReceipt> receipt) {
   Agent* agent = find(id);
   if (agent == nullptr) return;
   agent->destroying = false;
-  std::string name = agent->stored.manifest.name;
   auto removals = std::exchange(agent->removals, {});
   if (receipt) {
     std::optional<KeptVolume> kept;
@@ -253,9 +293,7 @@ void Engine::on_volume_made(const AgentId& id) {
   Agent* agent = find(id);
   if (agent == nullptr || agent->stored.volume_made) return;
   agent->stored.volume_made = true;
-  if (Status saved = parts_.db.save_state(agent->stored); !saved)
-    spdlog::error("agent={} error=\"its state cannot be stored: {}\"", id.text(),
-                  saved.error().describe());
+  agent->unsaved = !save(*agent, agent->stored, Durability::kFast);
 }
 
 void Engine::on_present(const AgentId& id, Generation generation, const Presented& found) {

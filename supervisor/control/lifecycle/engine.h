@@ -34,6 +34,11 @@ struct EngineParts {
   std::function<void()> closed;                        // after `close`: no instance is left
 };
 
+// An fsync on the path of a start would cost more than the start may (docs/lifecycle.md). So only
+// each generation that is a multiple of this is fsynced before it is used; after the death of the
+// host, which may take back what came since, an agent goes on at the next multiple.
+inline constexpr std::uint64_t kGenerationsPerSync = 64;
+
 class Engine final : public Lifecycle, public EffectEvents {
  public:
   explicit Engine(EngineParts parts);
@@ -89,7 +94,8 @@ class Engine final : public Lifecycle, public EffectEvents {
   // engine.cc: stepping
   void settle(Agent& agent);
   void turn(Agent& agent, bool& moved);
-  void keep(Agent& agent, const Record& next);
+  bool keep(Agent& agent, const Record& next);
+  bool save(Agent& agent, const StoredAgent& state, Durability durability);
   void perform(Agent& agent, const Action& action);
   void announce(const Agent& agent, AgentState from);
   void after_settling(Agent& agent);

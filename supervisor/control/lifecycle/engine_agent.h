@@ -19,7 +19,11 @@ struct Engine::Agent {
   bool settling = false;  // an event from within an effect is seen by the turn that called it
   bool settle_again = false;
   bool destroying = false;
-  Nanos asked{};  // CLOCK_BOOTTIME of the request that the next start answers
+  bool unsaved = false;  // `stored` is ahead of the disk
+  Nanos store_due{};     // monotonic: not stored again before
+  Nanos store_pause{};
+  std::string store_trouble;  // why `stored`, or a new instance, could not be stored
+  Nanos asked{};              // CLOCK_BOOTTIME of the request that the next start answers
   std::uint32_t uid_base = 0;
   std::vector<PhaseTime> phases;
   std::vector<Wait> waits;

@@ -31,6 +31,11 @@ void Engine::begin(const StoredAgent& stored) {
   auto agent = std::make_unique<Agent>();
   agent->stored = stored;
   Record& record = agent->stored.record;
+  if (stored.boot_id !=
+      host_.boot_id) {  // up to here generations may have been used, and forgotten
+    record.generation.value |= kGenerationsPerSync - 1;
+    agent->stored.boot_id = host_.boot_id;
+  }
   Nanos now = parts_.clock.monotonic();
   if (record.state == AgentState::kBackoff) {
     Nanos left = stored.next_start - parts_.clock.wall();

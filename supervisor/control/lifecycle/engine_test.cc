@@ -1,150 +1,15 @@
 #include "supervisor/control/lifecycle/engine.h"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
-#include <filesystem>
 
-#include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
 
-#include "supervisor/control/lifecycle/testing/fakes.h"
-#include "tests/support/fake_clock.h"
+#include "supervisor/control/lifecycle/engine_bench_test.h"
 
 using namespace flodea;
 using namespace flodea::control;
 using namespace flodea::control::testing;
 using namespace std::chrono_literals;
-using Orders = std::vector<std::string>;
-
-namespace {
-
-struct ScratchDirectory {
-  std::filesystem::path path =
-      std::filesystem::temp_directory_path() / ("flodea-engine-" + AgentId::random().text());
-  ScratchDirectory() { std::filesystem::create_directory(path); }
-  ~ScratchDirectory() { std::filesystem::remove_all(path); }
-};
-
-// An engine on a real state.db with everything else faked. `reborn` is what a kill -9 of control
-// and its next start are.
-class EngineBench {
- public:
-  ScratchDirectory dir;
-  FakeClock clock;
-  RecordingEvents events;
-  CountingMetrics metrics;
-  FakeEffects effects;
-  HostFacts host{.epoch = {1},
-                 .boot_id = "boot",
-                 .cpus = 2,
-                 .memory_bytes = 1ull << 30,
-                 .limits = {"memory", "swap", "pids", "cpu"},
-                 .runtimes = {{"python", "3.11.2"}}};
-  std::vector<std::function<void()>> posted;
-  std::unique_ptr<Engine> engine;
-  int closed = 0;
-
-  EngineBench() {
-    spdlog::set_level(spdlog::level::off);
-    (void)reborn();
-  }
-
-  Status reborn(const std::function<void(Engine&)>& before_recovery = {}) {
-    engine.reset();
-    posted.clear();
-    auto db = StateDb::open(dir.path / "state.db");
-    if (!db) return tl::unexpected(db.error());
-    engine = std::make_unique<Engine>(
-        EngineParts{.db = std::move(*db),
-                    .clock = clock,
-                    .events = events,
-                    .post = [this](auto task) { posted.push_back(std::move(task)); },
-                    .check_spec = [](const AgentSpec&) { return Status(); },
-                    .random = [] { return 0.5; },
-                    .closed = [this] { ++closed; }});
-    if (before_recovery) before_recovery(*engine);
-    Status outcome;
-    engine->recover(effects, metrics, host, [&](Status status) { outcome = std::move(status); });
-    run_posted();
-    return outcome;
-  }
-
-  void run_posted() {
-    while (!posted.empty()) {
-      for (auto& task : std::exchange(posted, {})) task();
-    }
-  }
-
-  // Time passes; whoever asked to be woken is.
-  void pass(Nanos time) {
-    clock.advance(time);
-    for (const auto& [id, at] : std::map(effects.wakes)) {
-      if (at <= clock.monotonic()) engine->on_wake(id);
-    }
-    run_posted();
-  }
-
-  static AgentManifest manifest(std::string name = "ledger") {
-    AgentManifest out;
-    out.name = std::move(name);
-    out.spec.runtime = {.type = "python", .entrypoint = "main.py", .args = {}, .env = {}};
-    out.spec.bundle = *BundleDigest::from_hex(std::string(64, 'b'));
-    return out;
-  }
-
-  Result<ApplyOutcome> apply(AgentManifest m, bool start = true) {
-    Result<ApplyOutcome> out = fail(Code::kUnknown, "no answer");
-    engine->apply(std::move(m), start, false, [&](auto r) { out = std::move(r); });
-    run_posted();
-    return out;
-  }
-  Result<AgentView> view(const std::string& name = "ledger") {
-    Result<AgentView> out = fail(Code::kUnknown, "no answer");
-    engine->get(name, [&](auto r) { out = std::move(r); });
-    run_posted();
-    return out;
-  }
-  std::string state(const std::string& name = "ledger") {
-    auto v = view(name);
-    return v ? state_name(v->state) : std::string(v.error().message);
-  }
-
-  // What the world answers for the agent's current instance.
-  void present() {
-    on([&](const AgentId& id, Generation g) {
-      engine->on_present(id, g, {.uid_base = 70000, .executed = {}, .ready = false});
-    });
-  }
-  void executed() {
-    on([&](const AgentId& id, Generation g) {
-      engine->on_executed(id, g, clock.monotonic(), {{"exec", Nanos(1)}});
-    });
-  }
-  void ended(Blame blame = Blame::kFailure, Reason reason = Reason::kExitCode) {
-    on([&](const AgentId& id, Generation g) {
-      engine->on_ended(
-          id, g, {.blame = blame, .reason = reason, .message = "exit code 3", .exit_code = 3});
-    });
-  }
-  void released() {
-    on([&](const AgentId& id, Generation g) { engine->on_released(id, g); });
-  }
-  void running() {
-    on([&](const AgentId& id, Generation) { engine->on_volume_made(id); });
-    present();
-    executed();
-  }
-
- private:
-  void on(const std::function<void(const AgentId&, Generation)>& event) {
-    auto v = view();
-    if (v) event(v->id, v->generation);
-    run_posted();
-  }
-};
-
-}  // namespace
 
 TEST_CASE("apply stores, starts, and the same manifest again changes nothing") {
   EngineBench b;
@@ -319,83 +184,6 @@ TEST_CASE("backoff ends by the clock") {
   CHECK(b.metrics.restarts == 1);
 }
 
-TEST_CASE("an agent survives the death of control: the next one adopts it") {
-  EngineBench b;
-  b.apply(b.manifest());
-  b.running();
-  b.effects.take();
-  AgentId id = b.view()->id;
-  b.effects.instances = {
-      {.agent = id, .generation = {1}, .state = ListedInstance::State::kRunning, .exit = {}}};
-  REQUIRE(b.reborn());
-  CHECK(b.effects.take() == Orders{"logs", "adopt 1"});
-  CHECK(b.state() == "running");
-  b.engine->on_present(id, {1}, {.uid_base = 5, .executed = b.clock.monotonic(), .ready = false});
-  b.run_posted();
-  CHECK(b.state() == "running");
-  CHECK(b.view()->restarts == 0);
-  CHECK(b.effects.take().empty());
-}
-
-TEST_CASE("after a death of control, an agent that was stopping is still stopped gracefully") {
-  EngineBench b;
-  b.apply(b.manifest());
-  b.running();
-  b.engine->stop("ledger", false, [](auto) {});
-  b.run_posted();
-  b.effects.take();
-  AgentId id = b.view()->id;
-  b.effects.instances = {
-      {.agent = id, .generation = {1}, .state = ListedInstance::State::kRunning, .exit = {}}};
-  REQUIRE(b.reborn());
-  b.engine->on_present(id, {1}, {.uid_base = 5, .executed = b.clock.monotonic(), .ready = false});
-  CHECK(b.effects.take() == Orders{"logs", "adopt 1", "stop 1 operator"});
-}
-
-TEST_CASE("an agent whose instance is gone is started again; one that had stopped is not") {
-  EngineBench b;
-  b.apply(b.manifest());
-  b.running();
-  SECTION("it ran") {
-    REQUIRE(b.reborn());
-    b.effects.take();
-    b.pass(1s);
-    CHECK(b.effects.take() == Orders{"start 2"});
-  }
-  SECTION("it had stopped by itself") {
-    b.ended(Blame::kSuccess);
-    b.released();
-    b.effects.take();
-    REQUIRE(b.reborn());
-    b.pass(1h);
-    CHECK(b.effects.take() == Orders{"logs"});
-    CHECK(b.state() == "stopped");
-  }
-}
-
-TEST_CASE(
-    "instances that state.db does not know are removed, and an agent waits for that before it "
-    "starts") {
-  EngineBench b;
-  b.apply(b.manifest());
-  b.running();
-  b.ended();
-  b.released();
-  AgentId id = b.view()->id;
-  AgentId stranger = AgentId::random();
-  b.effects.instances = {
-      {.agent = stranger, .generation = {4}, .state = ListedInstance::State::kRunning, .exit = {}},
-      {.agent = id, .generation = {9}, .state = ListedInstance::State::kRunning, .exit = {}}};
-  b.effects.take();
-  REQUIRE(b.reborn());
-  CHECK(b.effects.take() == Orders{"logs", "release 4", "release 9"});
-  b.pass(1h);
-  CHECK(b.effects.take().empty());
-  b.engine->on_released(id, {9});
-  b.pass(1ms);
-  CHECK(b.effects.take() == Orders{"start 2"});
-}
-
 TEST_CASE("late, doubled and foreign events change nothing") {
   EngineBench b;
   b.apply(b.manifest());
@@ -453,24 +241,6 @@ TEST_CASE("who hears of a removal finds no such agent any more") {
   b.ended(Blame::kSuccess);
   b.released();
   CHECK(known.empty());
-}
-
-TEST_CASE("a removal goes on after a death of control, and can be asked for again when it failed") {
-  EngineBench b;
-  b.apply(b.manifest());
-  b.running();
-  b.effects.destroy_fails = true;
-  std::optional<Code> failed;
-  b.engine->remove("ledger", false,
-                   [&](auto r) { failed = r ? std::optional<Code>() : r.error().code; });
-  b.run_posted();
-  b.ended();
-  b.released();
-  CHECK(failed == Code::kUnavailable);
-  CHECK(b.view());
-  b.effects.destroy_fails = false;
-  REQUIRE(b.reborn());
-  CHECK_FALSE(b.view());
 }
 
 TEST_CASE("a shutdown stops agents gracefully and leaves their desired state") {

@@ -89,6 +89,7 @@ Result<ApplyOutcome::Kind> Engine::create_agent(AgentManifest& manifest) {
   stored.manifest = std::move(manifest);
   stored.created = stored.state_since = parts_.clock.wall();
   stored.volume_made = kept.has_value();
+  stored.boot_id = host_.boot_id;
   if (kept) stored.record.generation = kept->generation;
   TRY(parts_.db.save(stored, Durability::kDurable));
   agent->asked = parts_.clock.boot();
@@ -264,6 +265,10 @@ AgentView Engine::view_of(const Agent& agent, bool with_usage) {
                  .landlock_abi = host_.landlock_abi,
                  .missing = host_.missing};
   if (record.state == AgentState::kBackoff) view.next_start = stored.next_start;
+  if (!agent.store_trouble.empty()) {
+    view.reason = reason_name(Reason::kHost);
+    view.message = agent.store_trouble;
+  }
   if (with_usage && agent.seen.presence == Presence::kPresent)
     view.usage = effects_->usage(stored.id);
   return view;

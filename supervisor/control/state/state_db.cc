@@ -181,8 +181,8 @@ Status StateDb::save(const StoredAgent& agent, Durability durability) {
   return transaction.commit();
 }
 
-Status StateDb::save_state(const StoredAgent& agent) {
-  TRY(set_durability(Durability::kFast));
+Status StateDb::save_state(const StoredAgent& agent, Durability durability) {
+  TRY(set_durability(durability));
   bind_state(statements_.state, agent);
   return statements_.state.run();
 }

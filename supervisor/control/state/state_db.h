@@ -56,7 +56,7 @@ class StateDb {
   // The whole row, and the manifest as its revision.
   Status save(const StoredAgent& agent, Durability durability);
   // The machine's part of the row only: on the path of every start.
-  Status save_state(const StoredAgent& agent);
+  Status save_state(const StoredAgent& agent, Durability durability);
   // Forgets the agent; with a volume to keep, that stands under the agent's name afterwards. One
   // transaction.
   Status remove(const StoredAgent& agent, const std::optional<KeptVolume>& keep);

@@ -99,7 +99,7 @@ TEST_CASE("agents are there again after the file was closed, whole") {
     a.record.exit_code.reset();
     a.next_start = 77s;
     a.volume_made = true;
-    REQUIRE(db.save_state(a));
+    REQUIRE(db.save_state(a, Durability::kFast));
   }
   StateDb db = open(dir);
   auto loaded = db.load();
