@@ -16,14 +16,6 @@
 
 namespace flodea {
 
-// The agent's files as they will stand in /app.
-class BundleFiles {
- public:
-  virtual ~BundleFiles() = default;
-  virtual Result<bool> is_file(
-      const std::string& relative) const = 0;  // a regular file; symlinks that stay inside count
-};
-
 // What the worker execs as the agent.
 struct LaunchPlan {
   std::string executable;
@@ -39,8 +31,7 @@ enum class ReadyWhen { kExecuted, kAgentSays };
 struct Runtime {
   std::string_view type;         // spec.runtime.type
   std::uint64_t minimum_memory;  // bytes of spec.resources.memory below which it cannot start
-  Status (*validate)(const AgentSpec& spec,
-                     const BundleFiles& files);  // error.field names what is wrong
+  Status (*validate)(const AgentSpec& spec);  // error.field names what is wrong
   LaunchPlan (*launch_plan)(const AgentManifest& manifest);
   ReadyWhen (*ready)(const AgentSpec& spec);
 };
@@ -53,11 +44,12 @@ std::span<const Runtime> runtimes();
 // kInvalidArgument, field spec.runtime.type, naming those that exist.
 Result<const Runtime*> find_runtime(std::string_view type);
 
-// What holds for every runtime: the runtime exists, its memory, the entry point and the
-// environment. Calls the row's `validate`.
-Status validate_runtime(const AgentSpec& spec, const BundleFiles& files);
+// The runtime exists, and its row takes the manifest. What holds for every runtime is checked where
+// it is read: environment and memory with the manifest (supervisor/control/operators/spec_codec),
+// the entry point's existence with the bundle (bundle_store).
+Status validate_runtime(const AgentSpec& spec);
 
-// The variables every runtime sets, then the manifest's (checked by validate_runtime), which may
+// The variables every runtime sets, then the manifest's (checked when it was read), which may
 // override all but FLODEA_*.
 std::vector<std::string> common_environment(const AgentManifest& manifest,
                                             std::vector<std::string> of_runtime);

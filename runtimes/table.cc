@@ -2,7 +2,6 @@
 #include <array>
 #include <map>
 
-#include "base/quantity.h"
 #include "runtimes/python/python.h"
 #include "runtimes/runtime.h"
 
@@ -11,33 +10,6 @@ namespace {
 
 // One row per runtime, nothing registers itself.
 const std::array kRuntimes{python_runtime()};
-
-Status check_environment(const RuntimeSpec& spec) {
-  for (const auto& [key, value] : spec.env) {
-    std::string field = "spec.runtime.env." + key;
-    if (key.starts_with("FLODEA_"))
-      return refuse_manifest(field, key + " is set by the supervisor alone",
-                             "choose a name that does not begin with FLODEA_");
-    if (value.find('\0') != std::string::npos)
-      return refuse_manifest(field, key + " holds a zero byte", "remove it");
-  }
-  return {};
-}
-
-Status check_memory(const AgentSpec& spec, const Runtime& runtime) {
-  if (spec.resources.memory_bytes >= runtime.minimum_memory) return {};
-  std::string minimum = format_bytes(runtime.minimum_memory);
-  std::string message = format_bytes(spec.resources.memory_bytes) + " is under the " + minimum +
-                        " that the runtime " + std::string(runtime.type) + " needs";
-  return refuse_manifest("spec.resources.memory", std::move(message),
-                         "set it to " + minimum + " or more");
-}
-
-Status check_entrypoint(const RuntimeSpec& spec, const BundleFiles& files) {
-  if (TRY(files.is_file(spec.entrypoint))) return {};
-  return refuse_manifest("spec.runtime.entrypoint", "the bundle has no file " + spec.entrypoint,
-                         "name a file of the bundle, relative to its root");
-}
 
 }  // namespace
 
@@ -59,12 +31,9 @@ Result<const Runtime*> find_runtime(std::string_view type) {
                          "use one of: " + known);
 }
 
-Status validate_runtime(const AgentSpec& spec, const BundleFiles& files) {
+Status validate_runtime(const AgentSpec& spec) {
   const Runtime* runtime = TRY(find_runtime(spec.runtime.type));
-  TRY(check_environment(spec.runtime));
-  TRY(check_memory(spec, *runtime));
-  TRY(check_entrypoint(spec.runtime, files));
-  return runtime->validate(spec, files);
+  return runtime->validate(spec);
 }
 
 std::vector<std::string> common_environment(const AgentManifest& manifest,

@@ -9,7 +9,7 @@ namespace {
 // this the imports of ssl and asyncio fail.
 constexpr std::uint64_t kMinimumMemory = 24 * kMiB;
 
-Status validate(const AgentSpec& spec, const BundleFiles&) {
+Status validate(const AgentSpec& spec) {
   if (spec.runtime.entrypoint.ends_with(".py")) return {};
   return refuse_manifest("spec.runtime.entrypoint",
                          spec.runtime.entrypoint + " is not a Python source file",

@@ -14,10 +14,6 @@ AgentManifest manifest() {
   return out;
 }
 
-struct AnyFile final : BundleFiles {
-  Result<bool> is_file(const std::string&) const override { return true; }
-};
-
 }  // namespace
 
 TEST_CASE("the entry point is run by the interpreter from /app, as the agent's uid") {
@@ -32,8 +28,7 @@ TEST_CASE("the entry point is run by the interpreter from /app, as the agent's u
 TEST_CASE("an entry point that is not Python source is refused") {
   AgentManifest wrong = manifest();
   wrong.spec.runtime.entrypoint = "main.mjs";
-  CHECK(python_runtime().validate(wrong.spec, AnyFile()).error().field ==
-        "spec.runtime.entrypoint");
+  CHECK(python_runtime().validate(wrong.spec).error().field == "spec.runtime.entrypoint");
 }
 
 TEST_CASE("an agent that waits to say so is ready only then") {

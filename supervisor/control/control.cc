@@ -24,23 +24,9 @@ namespace {
 
 constexpr Nanos kCollectBundles = std::chrono::hours(1);
 
-// What a manifest says of its bundle, asked of the store.
-class StoredBundleFiles final : public BundleFiles {
- public:
-  StoredBundleFiles(const BundleStore& bundles, const BundleDigest& digest)
-      : bundles_(bundles), digest_(digest) {}
-  Result<bool> is_file(const std::string& relative) const override {
-    return bundles_.contains(digest_, relative);
-  }
-
- private:
-  const BundleStore& bundles_;
-  const BundleDigest& digest_;
-};
-
 Status check_spec(const BundleStore& bundles, const AgentSpec& spec) {
   TRY(bundles.check_entrypoint(spec.bundle, spec.runtime.entrypoint));
-  return validate_runtime(spec, StoredBundleFiles(bundles, spec.bundle));
+  return validate_runtime(spec);
 }
 
 std::function<double()> uniform_random() {
