@@ -9,6 +9,7 @@
 
 #include "base/event_loop.h"
 #include "base/safe_path.h"
+#include "base/serial_executor.h"
 #include "policy/profiles/control.h"
 #include "policy/restrict_self.h"
 #include "runtimes/runtime.h"
@@ -67,6 +68,10 @@ struct Control::Parts {
   std::unique_ptr<VaultClient> vault;
   std::unique_ptr<HostEffects> effects;
   std::unique_ptr<OperatorsServer> operators;
+  // Destroyed before what its tasks use. What may take long on a disk is not for the core thread.
+  std::unique_ptr<SerialExecutor> disk = std::make_unique<SerialExecutor>(2, "disk");
+  std::shared_ptr<SerialExecutor::Strand> log_files = disk->make_strand();
+  std::shared_ptr<SerialExecutor::Strand> bundle_files = disk->make_strand();
   std::thread farewell;  // ends the operators' server while the loop still answers its calls
   Status outcome;
 
@@ -128,7 +133,8 @@ Status Control::Parts::open_state() {
       .clock = clock,
       .events = *events,
       .post = [this](std::function<void()> task) { loop->post(std::move(task)); },
-      .check_spec = [this](const AgentSpec& spec) { return check_spec(*bundles, spec); },
+      // The service has looked into the bundle; meanwhile it may have been collected.
+      .check_spec = [this](const AgentSpec& spec) { return bundles->check_stored(spec.bundle); },
       .random = uniform_random(),
       .closed = [this] { end(); }});
   core = engine.get();
@@ -174,6 +180,7 @@ Status Control::Parts::make_gateway_and_effects() {
                  .vault = *vault,
                  .gateway = *gateway,
                  .logs = *logs,
+                 .disk = [this](std::function<void()> task) { log_files->post(std::move(task)); },
                  .meters = meters,
                  .state_dir = fds.state_dir.get(),
                  .spec_json = spec_json,
@@ -208,10 +215,12 @@ void Control::Parts::take_over(HostFacts host) {
 }
 
 void Control::Parts::serve(const HostFacts& host) {
-  auto server = OperatorsServer::start({.listening = std::move(fds.operators),
-                                        .operators_group = ::getgid(),
-                                        .backends = {*engine, *events, *logs, *bundles},
-                                        .bounds = bounds_of(host)});
+  auto server = OperatorsServer::start(
+      {.listening = std::move(fds.operators),
+       .operators_group = ::getgid(),
+       .backends = {*engine, *events, *logs, *bundles,
+                    [this](const AgentSpec& spec) { return check_spec(*bundles, spec); }},
+       .bounds = bounds_of(host)});
   if (!server) return fail_with(std::move(server).error().with_context("operators' API"));
   operators = std::move(*server);
   loop->call_after(kCollectBundles, [this] { collect_bundles(); });
@@ -220,11 +229,15 @@ void Control::Parts::serve(const HostFacts& host) {
   spdlog::info("state=up version={} epoch={}", FLODEA_VERSION, config.epoch);
 }
 
-// On the core thread, so that no apply comes between asking and removing.
+// Condemned on the core thread, so that no apply comes between asking and removing.
 void Control::Parts::collect_bundles() {
-  auto removed = bundles->collect(engine->bundles_in_use(), clock.wall());
-  if (!removed) spdlog::warn("error=\"bundles: {}\"", removed.error().describe());
-  if (removed && *removed > 0) spdlog::info("bundles-removed={}", *removed);
+  auto condemned = bundles->condemn_unused(engine->bundles_in_use(), clock.wall());
+  if (!condemned) spdlog::warn("error=\"bundles: {}\"", condemned.error().describe());
+  if (condemned && *condemned > 0) spdlog::info("bundles-removed={}", *condemned);
+  bundle_files->post([this] {
+    if (Status removed = bundles->remove_condemned(); !removed)
+      spdlog::warn("error=\"bundles: {}\"", removed.error().describe());
+  });
   loop->call_after(kCollectBundles, [this] { collect_bundles(); });
 }
 

@@ -189,7 +189,7 @@ void Engine::finish_waits(Agent& agent) {
   std::erase_if(agent.waits, [&](Wait& wait) {
     return over(wait) && (finished.push_back(std::move(wait)), true);
   });
-  for (Wait& wait : finished) wait.done(view_of(agent, false));
+  for (Wait& wait : finished) wait.done(view_of(agent));
 }
 
 // ---- removal

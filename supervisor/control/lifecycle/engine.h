@@ -38,6 +38,9 @@ struct EngineParts {
 // each generation that is a multiple of this is fsynced before it is used; after the death of the
 // host, which may take back what came since, an agent goes on at the next multiple.
 inline constexpr std::uint64_t kGenerationsPerSync = 64;
+// How old the usage in a list of all agents may be: however many ask (`ps`, scrapes of metrics),
+// each agent's cgroup is read once in this time.
+inline constexpr Nanos kUsageAge = std::chrono::seconds(1);
 
 class Engine final : public Lifecycle, public EffectEvents {
  public:
@@ -105,7 +108,8 @@ class Engine final : public Lifecycle, public EffectEvents {
   void forget(AgentId id, const RemovalReceipt& receipt);
   void check_closed();
   Desired desired_of(const Agent& agent) const;
-  AgentView view_of(const Agent& agent, bool with_usage);
+  AgentView view_of(const Agent& agent) const;
+  void add_usage(Agent& agent, Nanos at_most, AgentView& view);
   Agent* find(const AgentId& id);
   Agent* find(const std::string& name);
   Agent* listening(const AgentId& id, Generation generation);

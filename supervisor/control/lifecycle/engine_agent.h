@@ -22,8 +22,11 @@ struct Engine::Agent {
   bool unsaved = false;  // `stored` is ahead of the disk
   Nanos store_due{};     // monotonic: not stored again before
   Nanos store_pause{};
-  std::string store_trouble;  // why `stored`, or a new instance, could not be stored
-  Nanos asked{};              // CLOCK_BOOTTIME of the request that the next start answers
+  std::string store_trouble;        // why `stored`, or a new instance, could not be stored
+  std::optional<AgentUsage> usage;  // as last read
+  Generation usage_of;              // the instance it was read of
+  Nanos usage_at{};                 // monotonic
+  Nanos asked{};                    // CLOCK_BOOTTIME of the request that the next start answers
   std::uint32_t uid_base = 0;
   std::vector<PhaseTime> phases;
   std::vector<Wait> waits;

@@ -261,6 +261,29 @@ TEST_CASE("a shutdown stops agents gracefully and leaves their desired state") {
   CHECK(b.effects.take() == Orders{"logs", "start 2"});
 }
 
+TEST_CASE(
+    "however many list the agents, their usage is read once a second; of one it is read at once") {
+  EngineBench b;
+  b.apply(b.manifest());
+  b.running();
+  auto list = [&] {
+    bool told = false;
+    b.engine->list([&](auto views) { told = views && views->at(0).usage.has_value(); });
+    b.run_posted();
+    CHECK(told);
+  };
+  for (int i = 0; i < 5; ++i) list();
+  CHECK(b.effects.usage_read == 1);
+  b.pass(999ms);
+  list();
+  CHECK(b.effects.usage_read == 1);
+  b.pass(1ms);
+  list();
+  CHECK(b.effects.usage_read == 2);
+  b.view();
+  CHECK(b.effects.usage_read == 3);
+}
+
 TEST_CASE("every change of state is an event with its reason") {
   EngineBench b;
   b.apply(b.manifest());

@@ -57,7 +57,7 @@ void Engine::apply_now(AgentManifest manifest, bool start, bool wait,
     if (!view) return done(tl::unexpected(std::move(view).error()));
     done(ApplyOutcome{.kind = kind, .agent = std::move(*view)});
   };
-  if (!wait || !agent.stored.desired_running) return answer(view_of(agent, false));
+  if (!wait || !agent.stored.desired_running) return answer(view_of(agent));
   wait_for(agent, true, answer);
 }
 
@@ -178,7 +178,7 @@ void Engine::verb(const std::string& name, bool wait, bool up, const Change& cha
     return done(tl::unexpected(std::move(changed).error().with_context("agent " + name)));
   }
   settle(found);
-  if (!wait) return done(view_of(found, false));
+  if (!wait) return done(view_of(found));
   wait_for(found, up, done);
 }
 
@@ -219,14 +219,20 @@ void Engine::get(std::string name, Callback<AgentView> done) {
   when_open([this, name = std::move(name), done = std::move(done)] {
     auto agent = agent_for(name);
     if (!agent) return done(tl::unexpected(std::move(agent).error()));
-    done(view_of(**agent, true));
+    AgentView view = view_of(**agent);
+    add_usage(**agent, Nanos{}, view);
+    done(std::move(view));
   });
 }
 
 void Engine::list(Callback<std::vector<AgentView>> done) {
   when_open([this, done = std::move(done)] {
     std::vector<AgentView> views;
-    for (const auto& [name, id] : names_) views.push_back(view_of(*find(id), true));
+    for (const auto& [name, id] : names_) {
+      Agent& agent = *find(id);
+      views.push_back(view_of(agent));
+      add_usage(agent, kUsageAge, views.back());
+    }
     done(std::move(views));
   });
 }
@@ -241,7 +247,7 @@ std::set<BundleDigest> Engine::bundles_in_use() const {
   return used;
 }
 
-AgentView Engine::view_of(const Agent& agent, bool with_usage) {
+AgentView Engine::view_of(const Agent& agent) const {
   const StoredAgent& stored = agent.stored;
   const Record& record = stored.record;
   AgentView view{.id = stored.id,
@@ -269,9 +275,18 @@ AgentView Engine::view_of(const Agent& agent, bool with_usage) {
     view.reason = reason_name(Reason::kHost);
     view.message = agent.store_trouble;
   }
-  if (with_usage && agent.seen.presence == Presence::kPresent)
-    view.usage = effects_->usage(stored.id);
   return view;
+}
+
+void Engine::add_usage(Agent& agent, Nanos at_most, AgentView& view) {
+  if (agent.seen.presence != Presence::kPresent) return;
+  Nanos now = parts_.clock.monotonic();
+  if (agent.usage_of != agent.held || now - agent.usage_at >= at_most) {
+    agent.usage = effects_->usage(agent.stored.id);
+    agent.usage_of = agent.held;
+    agent.usage_at = now;
+  }
+  view.usage = agent.usage;
 }
 
 NodeStatus Engine::node_status() {

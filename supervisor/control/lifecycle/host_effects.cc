@@ -80,16 +80,24 @@ void HostEffects::kill(const AgentId& agent, Generation generation, const std::s
 void HostEffects::destroy(const AgentId& agent, bool keep_volume, Callback<RemovalReceipt> done) {
   auto forget = [this, agent, done = std::move(done)](Result<RemovalReceipt> receipt) {
     if (!receipt) return done(std::move(receipt));
-    logs_.erase(agent);
-    if (Status removed = parts_.logs.remove(agent);
-        !removed && removed.error().code != Code::kNotFound) {
-      return done(tl::unexpected(std::move(removed).error().with_context("log")));
-    }
-    done(std::move(receipt));
+    remove_log(agent, std::move(*receipt), done);
   };
   if (keep_volume)
     return forget(RemovalReceipt{.id = agent, .key_digest = "", .destroyed = parts_.clock.wall()});
   root_->destroy_volume(agent, std::move(forget));
+}
+
+// After an opening of it that may still be under way: what runs on the disk runs in order.
+void HostEffects::remove_log(const AgentId& agent, RemovalReceipt receipt,
+                             Callback<RemovalReceipt> done) {
+  logs_.erase(agent);
+  parts_.disk([this, agent, receipt = std::move(receipt), done = std::move(done)] {
+    Status removed = parts_.logs.remove(agent);
+    parts_.loop.post([receipt, done, removed = std::move(removed)] {
+      if (removed || removed.error().code == Code::kNotFound) return done(receipt);
+      done(tl::unexpected(Error(removed.error()).with_context("log")));
+    });
+  });
 }
 
 void HostEffects::wake_at(const AgentId& agent, std::optional<Nanos> monotonic) {

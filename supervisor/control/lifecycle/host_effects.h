@@ -29,6 +29,7 @@ struct HostParts {
   VaultClient& vault;
   Gateway& gateway;
   LogStore& logs;
+  std::function<void(std::function<void()>)> disk;  // runs it on a thread that may wait, in order
   Meters& meters;
   int state_dir = -1;                                          // O_PATH, for its free space
   std::function<std::string(const AgentManifest&)> spec_json;  // for Self/Describe
@@ -83,6 +84,9 @@ class HostEffects final : public Effects, private RootEvents {
   Status wire(HostInstance& instance, StartedInstance reply);
   void ask_log_key(const AgentId& agent);
   void got_log_key(const AgentId& agent, Result<LogKey> key);
+  void log_opened(const AgentId& agent, const LogPolicy& policy, std::uint64_t rate,
+                  const Status& opened);
+  void remove_log(const AgentId& agent, RemovalReceipt receipt, Callback<RemovalReceipt> done);
   void attach_log(HostInstance& instance);
 
   // host_release.cc

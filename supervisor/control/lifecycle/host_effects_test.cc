@@ -133,6 +133,8 @@ struct Bench {
   std::unique_ptr<VaultClient> vault;
   std::unique_ptr<HostEffects> effects;
   AgentId agent = AgentId::random();
+  bool disk_is_slow = false;
+  std::vector<std::function<void()>> waiting;  // for the slow disk
 
   Bench() {
     auto vault_pair = make_socketpair(SOCK_SEQPACKET | SOCK_NONBLOCK);
@@ -145,6 +147,11 @@ struct Bench {
                     .vault = *vault,
                     .gateway = gateway,
                     .logs = logs,
+                    .disk =
+                        [this](auto task) {
+                          if (!disk_is_slow) return task();
+                          waiting.push_back(std::move(task));
+                        },
                     .meters = meters,
                     .state_dir = state.get(),
                     .spec_json = [](const AgentManifest&) { return "{}"; },
@@ -338,6 +345,28 @@ TEST_CASE("a stop is told to worker and agent; without a worker it is a kill") {
   REQUIRE(run_until(*b.loop, [&] { return b.root->asked.back() == "kill"; }));
 }
 
+TEST_CASE("a slow disk of the logs holds up no start, and keeps what is done to a log in order") {
+  Bench b;
+  b.disk_is_slow = true;
+  b.effects->start(b.order());
+  b.until("present");
+  REQUIRE(run_until(*b.loop, [&] { return b.waiting.size() == 1; }));
+  CHECK_FALSE(b.has("log open"));
+  bool removed = false;
+  SECTION("the instance's lines wait in its pipe") {
+    b.waiting[0]();
+    b.until("log attach");
+  }
+  SECTION("a removal comes after the opening") {
+    b.effects->destroy(b.agent, true, [&](auto) { removed = true; });
+    REQUIRE(b.waiting.size() == 2);
+    for (auto& task : b.waiting) task();
+    REQUIRE(run_until(*b.loop, [&] { return removed; }));
+    CHECK(b.place("log open") < b.place("log remove"));
+    CHECK_FALSE(b.has("log attach"));
+  }
+}
+
 TEST_CASE("keys are destroyed before the log is removed; a kept volume keeps them") {
   Bench b;
   std::optional<RemovalReceipt> receipt;
@@ -346,7 +375,9 @@ TEST_CASE("keys are destroyed before the log is removed; a kept volume keeps the
   CHECK(receipt->key_digest == "digest");
   CHECK(b.root->asked == Words{"destroy"});
   CHECK(b.said == Words{"log remove"});
+  receipt.reset();
   b.effects->destroy(b.agent, true, [&](auto r) { receipt = *r; });
+  REQUIRE(run_until(*b.loop, [&] { return receipt.has_value(); }));
   CHECK(receipt->key_digest.empty());
   CHECK(b.root->asked == Words{"destroy"});
 }

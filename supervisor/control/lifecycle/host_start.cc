@@ -146,11 +146,28 @@ void HostEffects::ask_log_key(const AgentId& agent) {
 void HostEffects::got_log_key(const AgentId& agent, Result<LogKey> key) {
   auto it = logs_.find(agent);
   if (it == logs_.end()) return;  // removed meanwhile
+  LogPolicy policy = it->second.policy;
+  std::uint64_t rate = it->second.rate;
+  if (!key) return log_opened(agent, policy, rate, tl::unexpected(std::move(key).error()));
+  auto held = std::make_shared<LogKey>(*key);
+  ::explicit_bzero(key->data(), key->size());
+  parts_.disk([this, agent, held, policy, rate] {  // reads and mends its segments
+    Status opened = parts_.logs.open(agent, *held, policy, rate);
+    ::explicit_bzero(held->data(), held->size());
+    parts_.loop.post([this, agent, policy, rate, opened = std::move(opened)] {
+      log_opened(agent, policy, rate, opened);
+    });
+  });
+}
+
+void HostEffects::log_opened(const AgentId& agent, const LogPolicy& policy, std::uint64_t rate,
+                             const Status& opened) {
+  auto it = logs_.find(agent);
+  if (it == logs_.end()) return;  // removed meanwhile
   LogOpening& opening = it->second;
   opening.asking = false;
-  Status opened = key ? parts_.logs.open(agent, *key, opening.policy, opening.rate)
-                      : Status(tl::unexpected(key.error()));
-  if (key) ::explicit_bzero(key->data(), key->size());
+  bool as_wanted = opening.policy == policy && opening.rate == rate;
+  if (opened && !as_wanted) return ask_log_key(agent);
   opening.open = opened.has_value();
   for (auto& [instance_key, instance] : instances_) {
     if (instance_key.first == agent) attach_log(*instance);

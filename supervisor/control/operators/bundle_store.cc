@@ -6,6 +6,7 @@
 #include <sys/statvfs.h>
 
 #include <algorithm>
+#include <cerrno>
 
 #include "base/quantity.h"
 #include "base/safe_path.h"
@@ -18,8 +19,9 @@ namespace {
 constexpr std::string_view kIncoming = ".incoming-";
 constexpr std::string_view kCondemned = ".removing-";
 
+bool is_condemned(std::string_view name) { return name.starts_with(kCondemned); }
 bool is_leftover(std::string_view name) {
-  return name.starts_with(kIncoming) || name.starts_with(kCondemned);
+  return name.starts_with(kIncoming) || is_condemned(name);
 }
 
 tl::unexpected<Error> entrypoint_error(std::string message, std::string_view remedy) {
@@ -56,13 +58,13 @@ std::vector<std::string> near_files(const std::string& wanted,
 
 Result<std::unique_ptr<BundleStore>> BundleStore::open(UniqueFd bundles, BundleLimits limits) {
   std::unique_ptr<BundleStore> store(new BundleStore(std::move(bundles), limits));
-  TRY_CONTEXT(store->sweep(), "sweep the bundle directory");
+  TRY_CONTEXT(store->sweep(is_leftover), "sweep the bundle directory");
   return store;
 }
 
-Status BundleStore::sweep() {
+Status BundleStore::sweep(bool (*goes)(std::string_view name)) {
   for (const DirectoryEntry& entry : TRY(list_directory(bundles_.get()))) {
-    if (is_leftover(entry.name)) TRY(remove_tree(bundles_.get(), entry.name));
+    if (goes(entry.name)) TRY(remove_tree(bundles_.get(), entry.name));
   }
   return {};
 }
@@ -84,39 +86,43 @@ bool BundleStore::contains(const BundleDigest& digest, const std::string& file) 
   return fd && ::fstat(fd->get(), &st) == 0 && S_ISREG(st.st_mode);
 }
 
+Status BundleStore::check_stored(const BundleDigest& digest) const {
+  if (has(digest)) return {};
+  return tl::unexpected(
+      fail(Code::kNotFound, fmt::format("no bundle {} is stored here", digest.text()))
+          .value()
+          .with_field("spec.bundle")
+          .with_remedy("send it with PutBundle first, as `flodea apply` does"));
+}
+
 Status BundleStore::check_entrypoint(const BundleDigest& digest,
                                      const std::string& entrypoint) const {
-  auto app = open_beneath(bundles_.get(), digest.hex() + "/app", O_RDONLY | O_DIRECTORY);
-  if (digest.empty() || !app) {
-    return tl::unexpected(
-        fail(Code::kNotFound, fmt::format("no bundle {} is stored here", digest.text()))
-            .value()
-            .with_field("spec.bundle")
-            .with_remedy("send it with PutBundle first, as `flodea apply` does"));
-  }
+  TRY(check_stored(digest));
   if (contains(digest, entrypoint)) return {};
+  auto app = TRY(open_beneath(bundles_.get(), digest.hex() + "/app", O_RDONLY | O_DIRECTORY));
   struct stat st{};
-  if (::fstatat(app->get(), entrypoint.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0) {
+  if (::fstatat(app.get(), entrypoint.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0) {
     return entrypoint_error(fmt::format("entry point \"{}\" is not a regular file", entrypoint),
                             "name a file, not a directory or link");
   }
-  auto near = near_files(entrypoint, TRY(list_files(app->get(), limits_.entries)));
+  auto near = near_files(entrypoint, TRY(list_files(app.get(), limits_.entries)));
   std::string remedy = near.empty() ? "the bundle has no file at its top"
                                     : "did you mean " + join_quoted(near) + "?";
   return entrypoint_error(fmt::format("the bundle has no file \"{}\"", entrypoint), remedy);
 }
 
-Result<std::size_t> BundleStore::collect(const std::set<BundleDigest>& in_use, Nanos now,
-                                         Nanos grace) {
-  std::size_t removed = 0;
+Result<std::size_t> BundleStore::condemn_unused(const std::set<BundleDigest>& in_use, Nanos now,
+                                                Nanos grace) {
+  std::size_t condemned = 0;
   for (const DirectoryEntry& entry : TRY(list_directory(bundles_.get()))) {
     auto digest = BundleDigest::from_hex(entry.name);
-    if (!digest || in_use.contains(*digest) || !TRY(condemn(entry.name, now - grace))) continue;
-    TRY(remove_tree(bundles_.get(), std::string(kCondemned) + entry.name));
-    ++removed;
+    if (!digest || in_use.contains(*digest)) continue;
+    if (TRY(condemn(entry.name, now - grace))) ++condemned;
   }
-  return removed;
+  return condemned;
 }
+
+Status BundleStore::remove_condemned() { return sweep(is_condemned); }
 
 // Takes a bundle last sent before `cutoff` out of sight, so that a half-removed one is never seen
 // as a whole one.
@@ -126,10 +132,9 @@ Result<bool> BundleStore::condemn(const std::string& name, Nanos cutoff) {
   if (::fstatat(bundles_.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) return false;
   if (std::chrono::seconds(st.st_mtim.tv_sec) + Nanos(st.st_mtim.tv_nsec) > cutoff) return false;
   std::string condemned = std::string(kCondemned) + name;
-  TRY(remove_tree(bundles_.get(), condemned));
-  if (::renameat(bundles_.get(), name.c_str(), bundles_.get(), condemned.c_str()) != 0)
-    return fail_errno("remove bundle " + name);
-  return true;
+  if (::renameat(bundles_.get(), name.c_str(), bundles_.get(), condemned.c_str()) == 0) return true;
+  if (errno == ENOTEMPTY || errno == EEXIST) return false;  // an earlier one is still being removed
+  return fail_errno("remove bundle " + name);
 }
 
 }  // namespace flodea::control

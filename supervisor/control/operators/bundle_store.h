@@ -107,18 +107,22 @@ class BundleStore {
   bool has(const BundleDigest& digest) const;
   // A regular file of this bundle? (A link is not: what it leads to may not exist in the sandbox.)
   bool contains(const BundleDigest& digest, const std::string& file) const;
-  // What `apply` asks. Errors: NOT_FOUND with field spec.bundle; INVALID_ARGUMENT with field
-  // spec.runtime.entrypoint, what is wrong with it, and the names near it.
+  // NOT_FOUND with field spec.bundle. One look: it walks nothing.
+  Status check_stored(const BundleDigest& digest) const;
+  // What `apply` asks, and the one place that does. Errors: those of check_stored; INVALID_ARGUMENT
+  // with field spec.runtime.entrypoint, what is wrong with it, and the names near it.
   Status check_entrypoint(const BundleDigest& digest, const std::string& entrypoint) const;
-  // Removes bundles that are neither in use nor younger than `grace` (one that was just sent is not
-  // applied yet). Returns how many.
-  Result<std::size_t> collect(const std::set<BundleDigest>& in_use, Nanos now,
-                              Nanos grace = std::chrono::hours(1));
+  // Takes bundles out of sight that are neither in use nor younger than `grace` (one that was just
+  // sent is not applied yet). Returns how many. A few calls each: what takes long is
+  // `remove_condemned`.
+  Result<std::size_t> condemn_unused(const std::set<BundleDigest>& in_use, Nanos now,
+                                     Nanos grace = std::chrono::hours(1));
+  Status remove_condemned();  // one thread at a time
 
  private:
   BundleStore(UniqueFd bundles, BundleLimits limits)
       : bundles_(std::move(bundles)), limits_(limits) {}
-  Status sweep();
+  Status sweep(bool (*goes)(std::string_view name));
   Result<bool> condemn(const std::string& name, Nanos cutoff);
 
   UniqueFd bundles_;

@@ -239,11 +239,12 @@ TEST_CASE("bundles nobody uses are collected, those in use and those just sent a
   auto used = put_small(*f.store, "1")->digest;
   auto unused = put_small(*f.store, "2")->digest;
   Nanos now = SystemClock().wall();
-  CHECK(*f.store->collect({used}, now) == 0);
+  CHECK(*f.store->condemn_unused({used}, now) == 0);
   CHECK(f.store->has(unused));
-  CHECK(*f.store->collect({used}, now + std::chrono::hours(2)) == 1);
+  CHECK(*f.store->condemn_unused({used}, now + std::chrono::hours(2)) == 1);
   CHECK(f.store->has(used));
   CHECK_FALSE(f.store->has(unused));
+  REQUIRE(f.store->remove_condemned());
   CHECK(f.entries() == 1);
 }
 
@@ -253,7 +254,21 @@ TEST_CASE("sending a bundle again makes it young again") {
   timespec old[2] = {{1000, 0}, {1000, 0}};
   REQUIRE(::utimensat(AT_FDCWD, (f.dir.path() / digest.hex()).c_str(), old, 0) == 0);
   REQUIRE(put_small(*f.store)->existed);
-  CHECK(*f.store->collect({}, SystemClock().wall()) == 0);
+  CHECK(*f.store->condemn_unused({}, SystemClock().wall()) == 0);
+}
+
+TEST_CASE(
+    "a bundle that comes again while it is being removed waits for that to be collected again") {
+  Fixture f;
+  Nanos later = SystemClock().wall() + std::chrono::hours(2);
+  auto digest = put_small(*f.store)->digest;
+  CHECK(*f.store->condemn_unused({}, later) == 1);
+  REQUIRE_FALSE(put_small(*f.store)->existed);
+  CHECK(*f.store->condemn_unused({}, later) == 0);
+  CHECK(f.store->has(digest));
+  REQUIRE(f.store->remove_condemned());
+  CHECK(f.store->has(digest));
+  CHECK(*f.store->condemn_unused({}, later) == 1);
 }
 
 TEST_CASE("an entry point must be a file of the bundle; near names are told") {

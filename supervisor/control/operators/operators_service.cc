@@ -93,8 +93,7 @@ grpc::ServerUnaryReactor* OperatorsService::Apply(grpc::CallbackServerContext*,
   }
   checks_->post([this, reply, manifest = std::move(*decoded), start = request->start(),
                  wait = request->wait()]() mutable {
-    auto checked =
-        backends_.bundles.check_entrypoint(manifest.spec.bundle, manifest.spec.runtime.entrypoint);
+    auto checked = backends_.check_spec(manifest.spec);
     if (!checked) return reply->refuse(checked.error());
     backends_.lifecycle.apply(std::move(manifest), start, wait,
                               settling<ApplyOutcome>(reply, encode_outcome));

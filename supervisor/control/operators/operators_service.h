@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -22,6 +23,7 @@ struct OperatorsBackends {
   EventLog& events;
   LogStore& logs;
   BundleStore& bundles;
+  std::function<Status(const AgentSpec&)> check_spec;  // runtime and bundle; may block
 };
 
 // Takes one of `limit` places for as long as the returned share lives; null when all are taken.

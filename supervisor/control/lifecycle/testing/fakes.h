@@ -68,7 +68,11 @@ class FakeEffects final : public Effects {
     wakes.erase(id);
     if (at) wakes[id] = *at;
   }
-  std::optional<AgentUsage> usage(const AgentId&) override { return AgentUsage{}; }
+  int usage_read = 0;
+  std::optional<AgentUsage> usage(const AgentId&) override {
+    ++usage_read;
+    return AgentUsage{};
+  }
   std::uint64_t disk_free() override { return free; }
 
   std::vector<std::string> take() { return std::exchange(orders, {}); }

@@ -253,7 +253,11 @@ struct TestServer {
     bounds.host_cpu_millis = 2000;
     OperatorsConfig config{.listening = listen_on(socket),
                            .operators_group = kGroup,
-                           .backends = {lifecycle, events, logs, *bundles},
+                           .backends = {lifecycle, events, logs, *bundles,
+                                        [this](const AgentSpec& spec) {
+                                          return bundles->check_entrypoint(spec.bundle,
+                                                                           spec.runtime.entrypoint);
+                                        }},
                            .bounds = bounds};
     server = std::move(*OperatorsServer::start(std::move(config)));
   }
