@@ -297,7 +297,7 @@ start("put", "flodea.storage.v1.Store/Put", {"key": "aw==", "value": "dg=="})
 start("commit", "flodea.storage.v1.Store/Commit", {"puts": [{"key": "aw==", "value": "dg=="}]}, idempotency_key="once")
 start("stop", "flodea.agent.v1.Self/WatchStop", {})
 send(method="credit", params={"id": "stop", "n": 4})
-for _ in range(5):
+for _ in range(6):  # with the end of the stream
     m = reply()
     if m.get("method") == "stream": print("notice", m["params"]["message"]["reason"])
     elif "error" in m: print(m["id"], m["error"]["code"])
