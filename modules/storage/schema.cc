@@ -24,8 +24,8 @@ constexpr std::array<const char*, 3> kTables = {
     " time INTEGER NOT NULL)",
 };
 
-// WAL in exclusive mode needs no shared memory and costs one fsync a commit; TRUNCATE costs four
-// (docs/modules/storage.md). Nothing may go to temporary files: they would be on the host's disk.
+// WAL in exclusive mode needs no shared memory and costs one sync a commit, a rollback journal
+// four (counted by sync_test.cc). Nothing may go to temporary files: they would be on the host's disk.
 constexpr const char* kPragmas =
     "PRAGMA locking_mode=EXCLUSIVE;"
     "PRAGMA trusted_schema=OFF;"
