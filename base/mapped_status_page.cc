@@ -107,6 +107,10 @@ void StatusPageWriter::add_denied(std::uint32_t syscall_number) {
   }
 }
 
+void StatusPageWriter::set_landlock_abi(std::uint32_t abi) {
+  page().landlock_abi.store(abi, std::memory_order_relaxed);
+}
+
 void StatusPageWriter::record_exit(ExitKind kind, std::uint32_t value, Nanos wall) {
   if (page().exit_kind.load(std::memory_order_relaxed) != 0) return;
   page().exit_value.store(value, std::memory_order_relaxed);
@@ -145,7 +149,8 @@ Result<StatusSnapshot> StatusPageReader::read() const {
                      .exit_kind = static_cast<ExitKind>(kind),
                      .exit_value = p.exit_value.load(std::memory_order_relaxed),
                      .exit_time = nanos(p.exit_ns),
-                     .denied = {}};
+                     .denied = {},
+                     .landlock_abi = p.landlock_abi.load(std::memory_order_relaxed)};
   for (const auto& slot : p.denied) {
     auto value = slot.load(std::memory_order_relaxed);
     if (value >> 32 == 0) continue;

@@ -36,6 +36,7 @@ class StatusPageWriter {
   void set_stop_requested(Nanos wall);  // the first one counts
   void add_denied(
       std::uint32_t syscall_number);  // beyond kDeniedSlots different calls only the total rises
+  void set_landlock_abi(std::uint32_t abi);
   // The exit record; the first one counts.
   void record_exit(ExitKind kind, std::uint32_t value, Nanos wall);
 
@@ -67,6 +68,7 @@ struct StatusSnapshot {
   std::uint32_t exit_value = 0;  // meaningless while exit_kind is kNone
   Nanos exit_time{};             // CLOCK_REALTIME
   std::vector<DeniedCalls> denied;
+  std::uint32_t landlock_abi = 0;  // 0: none
 };
 
 // A read-only view of a page that a hostile worker may write at any moment.

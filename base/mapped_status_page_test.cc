@@ -32,6 +32,7 @@ TEST_CASE("a reader sees what the worker writes") {
   page.writer.add_protocol_error();
   page.writer.set_stop_requested(Nanos(9));
   page.writer.set_stop_requested(Nanos(10));
+  page.writer.set_landlock_abi(7);
   auto seen = page.reader.read();
   REQUIRE(seen.has_value());
   CHECK(seen->phase == WorkerPhase::kRunning);
@@ -44,6 +45,7 @@ TEST_CASE("a reader sees what the worker writes") {
   CHECK(seen->protocol_errors == 1);
   CHECK(seen->stop_requested == Nanos(9));
   CHECK(seen->exit_kind == ExitKind::kNone);
+  CHECK(seen->landlock_abi == 7);
 }
 
 TEST_CASE("a page that no worker has mapped yet reads as booting") {

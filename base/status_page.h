@@ -47,6 +47,7 @@ struct StatusPage {
   // Refused system calls by number: slot = number + 1 in the high 32 bits, count in the low 32; 0
   // is free.
   std::atomic<std::uint64_t> denied[kDeniedSlots];
+  std::atomic<std::uint32_t> landlock_abi;  // that holds the agent; 0: none, or an older worker
 };
 static_assert(sizeof(StatusPage) <= StatusPage::kSize);
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);

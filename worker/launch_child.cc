@@ -35,13 +35,19 @@ void report(LaunchStep step, int error) {
   ::_exit(127);
 }
 
+// To its number; a descriptor that is not there leaves none of the worker's there.
+bool place(int fd, int number) {
+  if (fd >= 0) return ::dup3(fd, number, O_CLOEXEC) >= 0;
+  return ::syscall(SYS_close_range, number, number, 0) == 0;
+}
+
 void arrange_descriptors(const ChildPlan& plan) {
-  bool ok = ::dup3(plan.report, kReportFd, O_CLOEXEC) >= 0;  // first, so that the rest can be told
-  ok = ok && (plan.listener < 0 || ::dup3(plan.listener, kListenerFd, O_CLOEXEC) >= 0);
+  bool ok = place(plan.report, kReportFd);  // first, so that the rest can be told
+  ok = ok && place(plan.ruleset, kRulesetFd) && place(plan.listener, kListenerFd);
   ok = ok && ::dup3(plan.dev_null, 0, 0) >= 0 && ::dup3(plan.stdout_fd, 1, 0) >= 0 &&
        ::dup3(plan.stderr_fd, 2, 0) >= 0 && ::dup3(plan.calls, fd_layout::agent::kCalls, 0) >= 0;
-  unsigned first = plan.listener < 0 ? kListenerFd : kFirstFreeFd;
-  if (!ok || ::syscall(SYS_close_range, first, ~0U, 0) != 0) give_up(LaunchStep::kDescriptors);
+  if (!ok || ::syscall(SYS_close_range, kFirstFreeFd, ~0U, 0) != 0)
+    give_up(LaunchStep::kDescriptors);
 }
 
 // Blocked and ignored signals would pass through execve.
@@ -98,6 +104,11 @@ void drop_capabilities() {
   if (bits < 0 || (bits & kLocked) != kLocked) give_up(LaunchStep::kCapabilities, EPERM);
 }
 
+void enter_domain(const ChildPlan& plan) {
+  int error = enter_landlock(plan.ruleset < 0 ? -1 : kRulesetFd);
+  if (error != 0) give_up(LaunchStep::kLandlock, error);
+}
+
 void load_filter(const ChildPlan& plan) {
   int listener = -1;
   int error = plan.filter->load(plan.listener >= 0 ? &listener : nullptr);
@@ -131,6 +142,7 @@ void run_child(const ChildPlan& plan) {
   if (::chdir(plan.cwd) != 0) give_up(LaunchStep::kDirectory);
   drop_capabilities();
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) give_up(LaunchStep::kNoNewPrivileges);
+  enter_domain(plan);
   load_filter(plan);
   report(LaunchStep::kExec, 0);
   ::execve(plan.executable, plan.argv, plan.envp);

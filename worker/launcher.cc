@@ -28,7 +28,7 @@ Status make_nonblocking(int fd) {
 }
 
 struct AgentEnds {
-  UniqueFd dev_null, stdout_fd, stderr_fd, calls, report, listener;
+  UniqueFd dev_null, stdout_fd, stderr_fd, calls, report, ruleset, listener;
 };
 
 Status make_channels(bool with_listener, Launched& ours, AgentEnds& theirs) {
@@ -90,6 +90,8 @@ const char* step_name(LaunchStep step) {
       return "capabilities";
     case LaunchStep::kNoNewPrivileges:
       return "no_new_privs";
+    case LaunchStep::kLandlock:
+      return "Landlock";
     case LaunchStep::kFilter:
       return "seccomp filter";
     case LaunchStep::kListener:
@@ -98,11 +100,16 @@ const char* step_name(LaunchStep step) {
   return "unknown step";
 }
 
-Result<Launched> launch_agent(const LaunchPlan& plan, const SeccompFilter& filter) {
+Result<Launched> launch_agent(const LaunchPlan& plan, const LandlockDomain& domain,
+                              const SeccompFilter& filter) {
   TRY(check_plan(plan));
   Launched ours;
   AgentEnds theirs;
   TRY(make_channels(filter.reports(), ours, theirs));
+  if (domain.abi() != 0) {
+    theirs.ruleset =
+        TRY(adopt_fd(::fcntl(domain.ruleset(), F_DUPFD_CLOEXEC, kFirstFreeFd), "fcntl F_DUPFD"));
+  }
   auto env = plan.env;
   std::erase_if(env, [](const std::string& entry) { return entry.starts_with("FLODEA_FD="); });
   env.emplace_back("FLODEA_FD=3");
@@ -122,6 +129,7 @@ Result<Launched> launch_agent(const LaunchPlan& plan, const SeccompFilter& filte
                   .stderr_fd = theirs.stderr_fd.get(),
                   .calls = theirs.calls.get(),
                   .report = theirs.report.get(),
+                  .ruleset = theirs.ruleset.get(),
                   .listener = theirs.listener.get()};
   pid_t pid = ::_Fork();  // no atfork handlers, no locks: the child makes system calls only
   if (pid < 0) return fail_errno("fork");

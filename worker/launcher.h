@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/pid_fd.h"
+#include "worker/landlock_domain.h"
 #include "worker/seccomp_filter.h"
 
 namespace flodea::worker {
@@ -37,6 +38,7 @@ enum class LaunchStep : std::int32_t {
   kDirectory,
   kCapabilities,
   kNoNewPrivileges,
+  kLandlock,
   kFilter,
   kListener,
 };
@@ -59,7 +61,8 @@ struct Launched {
                       // reports nothing
 };
 
-Result<Launched> launch_agent(const LaunchPlan& plan, const SeccompFilter& filter);
+Result<Launched> launch_agent(const LaunchPlan& plan, const LandlockDomain& domain,
+                              const SeccompFilter& filter);
 
 // --- for launch_child.cc ---
 struct ChildPlan {
@@ -71,12 +74,14 @@ struct ChildPlan {
   std::uint64_t open_files, processes;
   const SeccompFilter* filter;
   // Descriptors as they are at the fork, each above kFirstFreeFd.
-  int dev_null, stdout_fd, stderr_fd, calls, report, listener;  // listener -1: none
+  int dev_null, stdout_fd, stderr_fd, calls, report;
+  int ruleset, listener;  // -1: none
 };
-// Numbers in the child: 0–3 are the agent's, these two close on exec, all above is closed.
+// Numbers in the child: 0–3 are the agent's, these close on exec, all above is closed.
 inline constexpr int kReportFd = 4;
-inline constexpr int kListenerFd = 5;
-inline constexpr int kFirstFreeFd = 6;
+inline constexpr int kRulesetFd = 5;
+inline constexpr int kListenerFd = 6;
+inline constexpr int kFirstFreeFd = 7;
 
 [[noreturn]] void run_child(const ChildPlan& plan);
 

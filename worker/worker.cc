@@ -42,6 +42,7 @@ Worker::Worker(std::unique_ptr<EventLoop> loop, StatusPageWriter page, SeccompFi
       page_(std::move(page)),
       agent_filter_(std::move(agent_filter)),
       own_filter_(std::move(own_filter)),
+      domain_(LandlockDomain::create(landlock::agent_policy(offered_landlock_abi()))),
       children_(std::move(children)),
       deadline_(std::move(deadline)),
       attach_(*loop_, fds::kAttach, *this),
@@ -52,6 +53,7 @@ Worker::Worker(std::unique_ptr<EventLoop> loop, StatusPageWriter page, SeccompFi
       begun_(clock_.boot()) {}
 
 Status Worker::start() {
+  if (domain_) page_.set_landlock_abi(domain_->abi());
   TRY(loop_->watch(children_.get(), EPOLLIN, [this](std::uint32_t) { reap(); }));
   TRY(loop_->watch(deadline_.get(), EPOLLIN, [this](std::uint32_t) {
     loop_->unwatch(deadline_.get());
@@ -135,7 +137,8 @@ void Worker::on_set_deadline(Nanos boot) {
 void Worker::launch(const LaunchPlan& plan, CallLimits limits) {
   state_ = State::kLaunching;
   executable_ = plan.executable;
-  auto launched = launch_agent(plan, agent_filter_);
+  if (!domain_) return launch_failed(domain_.error());
+  auto launched = launch_agent(plan, *domain_, agent_filter_);
   // It allows neither fork nor execve, so the agent must have been launched.
   if (auto restricted = restrict_system_calls(own_filter_.code()); !restricted)
     return restriction_failed(restricted.error());

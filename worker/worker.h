@@ -62,8 +62,9 @@ class Worker final : private AttachClient::Handler {
   StatusPageWriter page_;
   SeccompFilter agent_filter_;
   SeccompFilter own_filter_;
-  UniqueFd children_;  // signalfd of SIGCHLD
-  UniqueFd deadline_;  // timerfd on CLOCK_BOOTTIME
+  Result<LandlockDomain> domain_;  // the agent's; made before the plan comes
+  UniqueFd children_;              // signalfd of SIGCHLD
+  UniqueFd deadline_;              // timerfd on CLOCK_BOOTTIME
   AttachClient attach_;
   LogForwarder logs_;
   RefusedCalls refused_;

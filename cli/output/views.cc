@@ -118,8 +118,10 @@ void write_sandbox(const pb::Agent& agent, Sheet& sheet) {
   sheet.inner("uids", fmt::format("{} to {}", agent.sandbox().uid_base(),
                                   agent.sandbox().uid_base() + 65'535));
   sheet.inner("seccomp", agent.sandbox().seccomp_profile());
-  if (agent.sandbox().landlock_abi() > 0)
-    sheet.inner("landlock", fmt::format("ABI {}", agent.sandbox().landlock_abi()));
+  if (agent.has_usage()) {
+    std::uint32_t abi = agent.sandbox().landlock_abi();
+    sheet.inner("landlock", abi == 0 ? "none" : fmt::format("ABI {}", abi));
+  }
   for (const std::string& what : agent.sandbox().missing()) sheet.inner("missing", what);
 }
 

@@ -2,6 +2,7 @@
 #include <numeric>
 
 #include "base/quantity.h"
+#include "policy/landlock.h"
 #include "supervisor/control/lifecycle/admission.h"
 #include "supervisor/control/lifecycle/engine_agent.h"
 
@@ -268,7 +269,7 @@ AgentView Engine::view_of(const Agent& agent) const {
                  .uid_base = agent.uid_base,
                  .seccomp_profile = stored.manifest.spec.runtime.type,
                  .volume_backend = host_.volume_backend,
-                 .landlock_abi = host_.landlock_abi,
+                 .landlock_abi = 0,
                  .missing = host_.missing};
   if (record.state == AgentState::kBackoff) view.next_start = stored.next_start;
   if (!agent.store_trouble.empty()) {
@@ -287,6 +288,7 @@ void Engine::add_usage(Agent& agent, Nanos at_most, AgentView& view) {
     agent.usage_at = now;
   }
   view.usage = agent.usage;
+  if (view.usage) view.landlock_abi = view.usage->landlock_abi;
 }
 
 NodeStatus Engine::node_status() {
@@ -309,6 +311,8 @@ NodeStatus Engine::node_status() {
     if (agent->stored.desired_running) node.memory_promised += resources.memory_bytes;
     node.disk_promised += resources.disk_bytes;
   }
+  for (std::string& gap : landlock::gaps(host_.landlock_abi))
+    node.missing.push_back(std::move(gap));
   if (auto kept = parts_.db.kept_volumes()) {
     for (const KeptVolume& volume : *kept) node.disk_promised += volume.disk_bytes;
   }

@@ -132,6 +132,7 @@ std::optional<AgentUsage> HostEffects::usage(const AgentId& agent) {
                    .worker_pid = static_cast<std::uint32_t>(instance->worker_pid)};
   if (auto page = instance->snapshot()) {
     usage.log_dropped = page->log_dropped;
+    usage.landlock_abi = page->landlock_abi;
     for (const DeniedCalls& denied : page->denied)
       usage.denied_syscalls[syscall_name(static_cast<int>(denied.syscall_number))] += denied.count;
   }

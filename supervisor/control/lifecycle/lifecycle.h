@@ -39,6 +39,7 @@ struct AgentUsage {
   Nanos log_throttled{};
   std::map<std::string, std::uint64_t> denied_syscalls;
   std::uint32_t worker_pid = 0;
+  std::uint32_t landlock_abi = 0;  // that its worker says holds it; 0: none
 };
 
 struct AgentView {
@@ -60,7 +61,7 @@ struct AgentView {
   std::uint32_t uid_base = 0;
   std::string seccomp_profile;
   std::string volume_backend;  // "vault", "luks"
-  std::uint32_t landlock_abi = 0;
+  std::uint32_t landlock_abi = 0;  // in force, while it runs
   std::vector<std::string> missing;  // what this host cannot enforce
 };
 
