@@ -17,14 +17,18 @@ struct Options {
   std::string name;
 };
 
+// An entry point is recognised whether or not there is a runtime for it (docs/roadmap.md): so what
+// is said of a directory does not change its meaning once there is.
+enum class Runtime { kBuilt, kNotBuilt };
 struct Guess {
   const char* file;
   const char* runtime;
+  Runtime state;
 };
-constexpr Guess kGuesses[] = {{"main.py", "python"},
-                              {"main.mjs", "javascript"},
-                              {"main.js", "javascript"},
-                              {"main.wasm", "wasm"}};
+constexpr Guess kGuesses[] = {{"main.py", "python", Runtime::kBuilt},
+                              {"main.mjs", "javascript", Runtime::kNotBuilt},
+                              {"main.js", "javascript", Runtime::kNotBuilt},
+                              {"main.wasm", "wasm", Runtime::kNotBuilt}};
 
 // "My Agent_2" → "my-agent-2"
 std::string name_from(const std::string& directory) {
@@ -40,11 +44,21 @@ std::string name_from(const std::string& directory) {
   return name;
 }
 
+tl::unexpected<Error> no_runtime(const std::string& directory, const Guess& guess) {
+  auto error = fail(Code::kFailedPrecondition,
+                    fmt::format("{} has {}, and this build of Flodea has no runtime \"{}\"",
+                                directory, guess.file, guess.runtime))
+                   .value();
+  return tl::unexpected(std::move(error).with_remedy("it runs python agents: main.py"));
+}
+
 Result<Guess> guess_entrypoint(const std::string& directory) {
   std::vector<Guess> found;
   for (const Guess& guess : kGuesses) {
     if (fs::is_regular_file(fs::path(directory) / guess.file)) found.push_back(guess);
   }
+  if (found.size() == 1 && found.front().state == Runtime::kNotBuilt)
+    return no_runtime(directory, found.front());
   if (found.size() == 1) return found.front();
   std::string what = found.empty()
                          ? "has neither flodea.yaml nor main.py, main.mjs, main.js or main.wasm"
@@ -82,7 +96,9 @@ Status run(Session& session, const Options& options) {
 void add_run(CLI::App& app, Session& session, Action& action) {
   auto options = std::make_shared<Options>();
   auto* command = app.add_subcommand(
-      "run", "Run the agent in a directory, by its flodea.yaml or its main.{py,mjs,js,wasm}");
+      "run",
+      "Run the agent in a directory, by its flodea.yaml or its main.py (main.mjs, main.js and "
+      "main.wasm are recognised, but this build has no runtime for them)");
   command->add_option("dir", options->directory, "The directory")
       ->required()
       ->type_name("DIR")

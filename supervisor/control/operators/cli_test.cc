@@ -167,10 +167,19 @@ TEST_CASE("run infers the agent from its directory, or takes its flodea.yaml") {
            "apiVersion: flodea/v1\nkind: Agent\nmetadata: {name: own}\nspec: {runtime: {type: "
            "python, entrypoint: app.py}}\n");
   CHECK(cli.run({"run", cli.path("own")}).out == "own created\n");
-  cli.file("js/main.mjs", "");
-  Outcome js = cli.run({"run", cli.path("js")});
-  CHECK(js.status == 1);
-  CHECK(has(js.err, "no runtime \"javascript\" here"));
+  for (const auto& [file, runtime] :
+       {std::pair("main.mjs", "javascript"), std::pair("main.js", "javascript"),
+        std::pair("main.wasm", "wasm")}) {
+    CAPTURE(file);
+    std::string directory = std::string("of-") + file;
+    cli.file(directory + "/" + file, "");
+    Outcome other = cli.run({"run", cli.path(directory)});
+    CHECK(other.status == 1);
+    CHECK(has(other.err, std::string("has ") + file +
+                             ", and this build of Flodea has no runtime \"" + runtime + "\""));
+    CHECK(std::ranges::count(other.err, '\n') == 1);
+  }
+  CHECK(has(cli.run({"run", "--help"}).out, "no runtime for them"));
 }
 
 TEST_CASE("an agent that fails is a failure of the call that waited for it") {
