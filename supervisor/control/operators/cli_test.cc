@@ -98,6 +98,20 @@ TEST_CASE("apply says created, then unchanged, then changed") {
   CHECK(has(cli.run({"inspect", "ledger", "-o", "yaml"}).out, "stop_timeout: 6s"));
 }
 
+TEST_CASE("ps shows all agents, also when their specs together are larger than a message") {
+  Cli cli;
+  AgentView view;
+  for (int i = 0; i < 64; ++i) view.manifest.spec.runtime.args.emplace_back(4096, 'x');
+  for (int i = 0; i < 150; ++i) {  // 38 MiB
+    view.manifest.name = "agent-" + std::to_string(i);
+    cli.server.lifecycle.put(view);
+  }
+  Outcome ps = cli.run({"ps"});
+  INFO(ps.err);
+  CHECK(ps.status == 0);
+  CHECK(std::ranges::count(ps.out, '\n') == 151);
+}
+
 TEST_CASE("apply of a directory takes every *.yaml of it, and all are judged before one is sent") {
   Cli cli;
   cli.ledger();

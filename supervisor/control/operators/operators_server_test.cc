@@ -123,6 +123,29 @@ TEST_CASE("an agent is applied, listed, read, stopped and removed") {
         grpc::StatusCode::NOT_FOUND);
 }
 
+TEST_CASE("agents are listed in pages") {
+  TestServer server;
+  Client client(server);
+  for (const char* name : {"c", "a", "b"}) {
+    AgentView view;
+    view.manifest.name = name;
+    server.lifecycle.put(view);
+  }
+  pb::ListRequest request;
+  request.set_page_size(2);
+  auto first = call(client, &pb::Operators::Stub::List, request).second;
+  REQUIRE(first.agents_size() == 2);
+  CHECK(first.agents(1).name() == "b");
+  request.set_page_token(first.next_page_token());
+  auto second = call(client, &pb::Operators::Stub::List, request).second;
+  REQUIRE(second.agents_size() == 1);
+  CHECK(second.agents(0).name() == "c");
+  CHECK(second.next_page_token().empty());
+  request.set_page_size(5000);
+  auto refused = call(client, &pb::Operators::Stub::List, request).first;
+  CHECK(from_grpc_status(refused).field == "page_size");
+}
+
 TEST_CASE("a refusal names field and remedy in google.rpc details") {
   TestServer server;
   Client client(server);

@@ -4,6 +4,7 @@
 
 #include "supervisor/control/operators/deferred_reply.h"
 #include "supervisor/control/operators/feeds.h"
+#include "supervisor/control/operators/list_codec.h"
 #include "supervisor/control/operators/node_codec.h"
 #include "supervisor/control/operators/upload_stream.h"
 #include "supervisor/control/operators/wire_time.h"
@@ -27,12 +28,6 @@ pb::ApplyResponse encode_outcome(const ApplyOutcome& outcome) {
       wire.set_outcome(pb::ApplyResponse::OUTCOME_UNCHANGED);
       break;
   }
-  return wire;
-}
-
-pb::ListResponse encode_list(const std::vector<AgentView>& agents) {
-  pb::ListResponse wire;
-  for (const AgentView& agent : agents) *wire.add_agents() = encode_agent(agent);
   return wire;
 }
 
@@ -102,10 +97,18 @@ grpc::ServerUnaryReactor* OperatorsService::Apply(grpc::CallbackServerContext*,
 }
 
 grpc::ServerUnaryReactor* OperatorsService::List(grpc::CallbackServerContext*,
-                                                 const pb::ListRequest*,
+                                                 const pb::ListRequest* request,
                                                  pb::ListResponse* response) {
   auto reply = DeferredReply<pb::ListResponse>::make(response);
-  backends_.lifecycle.list(settling<std::vector<AgentView>>(reply, encode_list));
+  auto checked = check_list_request(*request);
+  if (!checked) {
+    reply->refuse(checked.error());
+    return reply.get();
+  }
+  auto encode = [request = *request](std::vector<AgentView>& agents) {
+    return encode_list_page(std::move(agents), request);
+  };
+  backends_.lifecycle.list(settling<std::vector<AgentView>>(reply, encode));
   return reply.get();
 }
 
