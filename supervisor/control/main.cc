@@ -4,30 +4,19 @@
 // starting it again will not help; 2 wrong arguments; 1 anything else.
 #include <fcntl.h>
 #include <malloc.h>
-#include <spdlog/pattern_formatter.h>
-#include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/stat.h>
 #include <sysexits.h>
-#include <time.h>
 
 #include <CLI/CLI.hpp>
 
 #include "base/fd_layout.h"
+#include "base/program_log.h"
 #include "policy/restrict_self.h"
 #include "supervisor/control/control.h"
 
 namespace flodea::control {
 namespace {
-
-void start_logging(const std::string& level) {
-  ::tzset();
-  auto logger = spdlog::stderr_logger_mt("control");
-  logger->set_formatter(std::make_unique<spdlog::pattern_formatter>(
-      "%Y-%m-%dT%H:%M:%S.%eZ level=%l program=flodea-control %v", spdlog::pattern_time_type::utc));
-  spdlog::set_default_logger(logger);
-  spdlog::set_level(spdlog::level::from_str(level));
-}
 
 Result<UniqueFd> take_descriptor(int fd, mode_t type, const char* name) {
   struct stat info{};
@@ -86,7 +75,7 @@ int main(int argc, char** argv) {
   app.add_option("--run-dir", run_dir, "For messages only: the operators' socket is inherited");
   app.add_option("--state-dir", config.state_dir, "The state directory's path")->required();
   CLI11_PARSE(app, argc, argv);
-  flodea::control::start_logging(level);
+  flodea::start_logging("flodea-control", level);
   auto done = flodea::control::run(std::move(config));
   if (done) return EXIT_SUCCESS;
   spdlog::error("error=\"{}\"", done.error().describe());

@@ -4,17 +4,15 @@
 // nothing is served; 78 (EX_CONFIG) keys or directories are not as they must be: starting it again
 // will not help; 1 anything else.
 #include <fcntl.h>
-#include <spdlog/pattern_formatter.h>
-#include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/stat.h>
 #include <sysexits.h>
-#include <time.h>
 
 #include <CLI/CLI.hpp>
 
 #include "base/event_loop.h"
 #include "base/fd_layout.h"
+#include "base/program_log.h"
 #include "policy/restrict_self.h"
 #include "supervisor/vault/image.h"
 #include "supervisor/vault/keys.h"
@@ -25,16 +23,6 @@
 
 namespace flodea::vault {
 namespace {
-
-void start_logging(const std::string& level) {
-  ::tzset();
-  auto logger = spdlog::stderr_logger_mt("vault");
-  logger->set_formatter(std::make_unique<spdlog::pattern_formatter>(
-      "%Y-%m-%dT%H:%M:%S.%eZ level=%l program=flodea-vault %v", spdlog::pattern_time_type::utc));
-  spdlog::set_default_logger(logger);
-  spdlog::set_level(spdlog::level::from_str(level));
-  send_libfuse_log_to_spdlog();
-}
 
 Status check_descriptor(int fd, mode_t type, const char* name) {
   struct stat st{};
@@ -96,7 +84,8 @@ int main(int argc, char** argv) {
   std::string level = "info";
   app.add_option("--log-level", level, "trace, debug, info, warn, error")->capture_default_str();
   CLI11_PARSE(app, argc, argv);
-  flodea::vault::start_logging(level);
+  flodea::start_logging("flodea-vault", level);
+  flodea::vault::send_libfuse_log_to_spdlog();
   auto done = flodea::vault::run();
   if (done) return EXIT_SUCCESS;
   spdlog::error("error=\"{}\"", done.error().describe());
