@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/safe_path.h"
+#include "base/sha256.h"
 
 namespace flodea::vault {
 namespace {
@@ -121,13 +122,6 @@ void append_slot(std::string& out, Purpose purpose, const std::string& wrapped) 
   out.push_back(static_cast<char>(purpose));
   out.push_back(static_cast<char>(wrapped.size()));
   out += wrapped;
-}
-
-std::string sha256_hex(const std::string& data) {
-  unsigned char digest[crypto_hash_sha256_BYTES];
-  ::crypto_hash_sha256(digest, bytes_of(data), data.size());
-  char hex[sizeof digest * 2 + 1];
-  return ::sodium_bin2hex(hex, sizeof hex, digest, sizeof digest);
 }
 
 // The blocks are overwritten in place first: the name's removal alone would leave the wrapped key

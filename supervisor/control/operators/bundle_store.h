@@ -15,7 +15,6 @@
 // time. All of it blocks on the disk.
 #pragma once
 
-#include <sodium/crypto_hash_sha256.h>
 
 #include <cstdint>
 #include <map>
@@ -29,6 +28,7 @@
 #include "base/bundle_rules.h"
 #include "base/clock.h"
 #include "base/ids.h"
+#include "base/sha256.h"
 #include "base/unique_fd.h"
 
 namespace flodea::control {
@@ -69,7 +69,7 @@ class BundleUpload {
   struct OpenFile {
     std::string path;
     UniqueFd fd;
-    crypto_hash_sha256_state hash;
+    Sha256 hash;
   };
 
   BundleUpload(const BundleLimits& limits, UniqueFd bundles, std::shared_ptr<std::mutex> naming);

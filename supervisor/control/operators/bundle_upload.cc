@@ -3,8 +3,6 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
-#include <array>
-
 #include "base/quantity.h"
 #include "base/safe_path.h"
 #include "supervisor/control/operators/bundle_store.h"
@@ -14,25 +12,6 @@ namespace flodea::control {
 namespace {
 
 constexpr std::uint64_t kSpaceCheckEvery = 1ull << 20;
-
-using Sha256 = std::array<unsigned char, crypto_hash_sha256_BYTES>;
-
-std::string hex(const Sha256& bytes) {
-  std::string text;
-  for (unsigned char byte : bytes) text += fmt::format("{:02x}", byte);
-  return text;
-}
-
-std::string sha256_hex(std::string_view data) {
-  Sha256 sum{};
-  crypto_hash_sha256(sum.data(), reinterpret_cast<const unsigned char*>(data.data()), data.size());
-  return hex(sum);
-}
-
-void update(crypto_hash_sha256_state& state, std::string_view data) {
-  crypto_hash_sha256_update(&state, reinterpret_cast<const unsigned char*>(data.data()),
-                            data.size());
-}
 
 tl::unexpected<Error> refuse(const std::string& path, std::string_view what) {
   return tl::unexpected(
@@ -174,7 +153,6 @@ Status BundleUpload::start_file(const std::string& path, bool executable) {
   if (::fchmod(fd.get(), mode) != 0) return fail_errno("chmod " + path);
   entries_[path] = Entry{.type = 'f', .executable = executable};
   file_ = std::make_unique<OpenFile>(OpenFile{.path = path, .fd = std::move(fd)});
-  crypto_hash_sha256_init(&file_->hash);
   return {};
 }
 
@@ -189,31 +167,26 @@ Status BundleUpload::append(std::string_view data) {
   auto written = write_all(file_->fd.get(), data);
   if (!written)
     return tl::unexpected(std::move(written).error().with_context("store " + file_->path));
-  update(file_->hash, data);
+  file_->hash.update(data);
   bytes_ += data.size();
   return {};
 }
 
 Status BundleUpload::close_file() {
   if (!file_) return {};
-  Sha256 sum{};
-  crypto_hash_sha256_final(&file_->hash, sum.data());
-  entries_[file_->path].content = hex(sum);
+  entries_[file_->path].content = file_->hash.finish();
   file_.reset();
   return {};
 }
 
 BundleDigest BundleUpload::digest() const {
-  crypto_hash_sha256_state state;
-  crypto_hash_sha256_init(&state);
+  Sha256 hash;
   for (const auto& [path, entry] : entries_) {
     std::string_view mode = entry.type == 'l' ? "0777" : entry.executable ? "0755" : "0644";
-    update(state, fmt::format("{} {} {} {}", entry.type, mode, entry.content, path));
-    update(state, std::string_view("\0", 1));
+    hash.update(fmt::format("{} {} {} {}", entry.type, mode, entry.content, path));
+    hash.update(std::string_view("\0", 1));
   }
-  Sha256 sum{};
-  crypto_hash_sha256_final(&state, sum.data());
-  return *BundleDigest::from_hex(hex(sum));
+  return *BundleDigest::from_hex(hash.finish());
 }
 
 Result<StoredBundle> BundleUpload::finish() {
