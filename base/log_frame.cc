@@ -1,23 +1,9 @@
 #include "base/log_frame.h"
 
-#include <cstring>
+#include "base/bytes.h"
 
 namespace flodea {
 namespace {
-
-template <class T>
-void put(std::string& out, T value) {
-  char bytes[sizeof value];
-  std::memcpy(bytes, &value, sizeof value);
-  out.append(bytes, sizeof bytes);
-}
-
-template <class T>
-T get(std::string_view buffer, std::size_t at) {
-  T value;
-  std::memcpy(&value, buffer.data() + at, sizeof value);
-  return value;
-}
 
 constexpr std::size_t kLengthBytes = 4;
 constexpr std::size_t kFixedBytes = LogFrame::kHeaderBytes - kLengthBytes;
@@ -25,30 +11,30 @@ constexpr std::size_t kFixedBytes = LogFrame::kHeaderBytes - kLengthBytes;
 }  // namespace
 
 void append_log_frame(const LogFrame& frame, std::string& out) {
-  put(out, static_cast<std::uint32_t>(kFixedBytes + frame.text.size()));
-  put(out, LogFrame::kVersion);
-  put(out, static_cast<std::uint8_t>(frame.stream));
-  put(out, frame.flags);
-  put(out, std::uint8_t{0});
-  put(out, frame.seq);
-  put(out, frame.time_ns);
+  append_integer(out, static_cast<std::uint32_t>(kFixedBytes + frame.text.size()));
+  append_integer(out, LogFrame::kVersion);
+  append_integer(out, static_cast<std::uint8_t>(frame.stream));
+  append_integer(out, frame.flags);
+  append_integer(out, std::uint8_t{0});
+  append_integer(out, frame.seq);
+  append_integer(out, frame.time_ns);
   out += frame.text;
 }
 
 Result<std::optional<ParsedLogFrame>> parse_log_frame(std::string_view buffer) {
   if (buffer.size() < kLengthBytes) return std::nullopt;
-  auto length = get<std::uint32_t>(buffer, 0);
+  auto length = integer_at<std::uint32_t>(buffer, 0);
   if (length < kFixedBytes || length > kFixedBytes + LogFrame::kMaxText)
     return fail(Code::kDataLoss, "log frame with an impossible length");
   if (buffer.size() < kLengthBytes + length) return std::nullopt;
-  auto stream = get<std::uint8_t>(buffer, 5);
-  if (get<std::uint8_t>(buffer, 4) != LogFrame::kVersion || stream < 1 || stream > 4)
+  auto stream = integer_at<std::uint8_t>(buffer, 5);
+  if (integer_at<std::uint8_t>(buffer, 4) != LogFrame::kVersion || stream < 1 || stream > 4)
     return fail(Code::kDataLoss, "log frame of an unknown kind");
   ParsedLogFrame parsed{
-      .frame = {.seq = get<std::uint64_t>(buffer, 8),
-                .time_ns = get<std::int64_t>(buffer, 16),
+      .frame = {.seq = integer_at<std::uint64_t>(buffer, 8),
+                .time_ns = integer_at<std::int64_t>(buffer, 16),
                 .stream = static_cast<LogStream>(stream),
-                .flags = get<std::uint8_t>(buffer, 6),
+                .flags = integer_at<std::uint8_t>(buffer, 6),
                 .text = std::string(buffer.substr(LogFrame::kHeaderBytes, length - kFixedBytes))},
       .bytes = kLengthBytes + length};
   return parsed;

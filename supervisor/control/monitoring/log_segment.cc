@@ -7,7 +7,8 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <cstring>
+
+#include "base/bytes.h"
 
 namespace flodea::control {
 namespace {
@@ -22,22 +23,6 @@ constexpr std::size_t kMaxPositions = 2;
 constexpr std::size_t kRecordBytes = 1 + 1 + 2 + 8;
 static_assert(kChunkPrefixBytes == 4 + kNonceBytes);
 
-template <class T>
-void put(std::string& out, T value) {
-  char bytes[sizeof value];
-  std::memcpy(bytes, &value, sizeof value);
-  out.append(bytes, sizeof bytes);
-}
-
-// Reads from the front; the caller has checked the size.
-template <class T>
-T take(std::string_view& in) {
-  T value;
-  std::memcpy(&value, in.data(), sizeof value);
-  in.remove_prefix(sizeof value);
-  return value;
-}
-
 unsigned char* bytes_of(std::string& s, std::size_t at = 0) {
   return reinterpret_cast<unsigned char*>(s.data()) + at;
 }
@@ -47,7 +32,7 @@ const unsigned char* bytes_of(std::string_view s) {
 
 std::string associated_data(std::string_view segment_header, std::uint64_t offset) {
   std::string data(segment_header);
-  put(data, offset);
+  append_integer(data, offset);
   return data;
 }
 
@@ -71,17 +56,17 @@ bool possible_length(std::uint32_t length) {
 Result<ChunkHead> parse_head(std::string_view& in) {
   if (in.size() < kHeadBytes) return fail(Code::kDataLoss, "log chunk without a head");
   ChunkHead head;
-  head.generation = Generation{take<std::uint64_t>(in)};
-  head.first_line = take<std::uint64_t>(in);
-  head.stored_ns = take<std::int64_t>(in);
-  head.lines = take<std::uint32_t>(in);
-  auto positions = take<std::uint32_t>(in);
+  head.generation = Generation{take_integer<std::uint64_t>(in)};
+  head.first_line = take_integer<std::uint64_t>(in);
+  head.stored_ns = take_integer<std::int64_t>(in);
+  head.lines = take_integer<std::uint32_t>(in);
+  auto positions = take_integer<std::uint32_t>(in);
   if (positions > kMaxPositions || in.size() < positions * kPositionBytes) {
     return fail(Code::kDataLoss, "log chunk with impossible positions");
   }
   for (std::uint32_t i = 0; i < positions; ++i) {
-    Generation generation{take<std::uint64_t>(in)};
-    head.positions.push_back({generation, take<std::uint64_t>(in)});
+    Generation generation{take_integer<std::uint64_t>(in)};
+    head.positions.push_back({generation, take_integer<std::uint64_t>(in)});
   }
   return head;
 }
@@ -91,10 +76,10 @@ Status parse_records(std::string_view in, Chunk& chunk) {
   while (!in.empty()) {
     if (in.size() < kRecordBytes) return fail(Code::kDataLoss, "log chunk with a torn record");
     LogRecord record;
-    record.stream = static_cast<LogStream>(take<std::uint8_t>(in));
-    record.flags = take<std::uint8_t>(in);
-    auto size = take<std::uint16_t>(in);
-    record.time_ns = take<std::int64_t>(in);
+    record.stream = static_cast<LogStream>(take_integer<std::uint8_t>(in));
+    record.flags = take_integer<std::uint8_t>(in);
+    auto size = take_integer<std::uint16_t>(in);
+    record.time_ns = take_integer<std::int64_t>(in);
     if (in.size() < size) return fail(Code::kDataLoss, "log chunk with a torn record");
     record.text = in.substr(0, size);
     in.remove_prefix(size);
@@ -120,11 +105,11 @@ std::optional<std::uint64_t> segment_number(std::string_view name) {
 
 std::string make_segment_header(const AgentId& agent, std::uint64_t number, Nanos created) {
   std::string header(kMagic);
-  put(header, kVersion);
-  put(header, std::uint32_t{0});
+  append_integer(header, kVersion);
+  append_integer(header, std::uint32_t{0});
   header += agent.text();
-  put(header, number);
-  put(header, created.count());
+  append_integer(header, number);
+  append_integer(header, created.count());
   return header;
 }
 
@@ -141,22 +126,22 @@ Status check_segment_header(std::string_view header, const AgentId& agent, std::
 }
 
 void begin_chunk(const ChunkHead& head, std::string& plain) {
-  put(plain, head.generation.value);
-  put(plain, head.first_line);
-  put(plain, head.stored_ns);
-  put(plain, head.lines);
-  put(plain, static_cast<std::uint32_t>(head.positions.size()));
+  append_integer(plain, head.generation.value);
+  append_integer(plain, head.first_line);
+  append_integer(plain, head.stored_ns);
+  append_integer(plain, head.lines);
+  append_integer(plain, static_cast<std::uint32_t>(head.positions.size()));
   for (const LogPosition& position : head.positions) {
-    put(plain, position.generation.value);
-    put(plain, position.seq);
+    append_integer(plain, position.generation.value);
+    append_integer(plain, position.seq);
   }
 }
 
 void append_record(const LogRecord& record, std::string& plain) {
-  put(plain, static_cast<std::uint8_t>(record.stream));
-  put(plain, record.flags);
-  put(plain, static_cast<std::uint16_t>(record.text.size()));
-  put(plain, record.time_ns);
+  append_integer(plain, static_cast<std::uint8_t>(record.stream));
+  append_integer(plain, record.flags);
+  append_integer(plain, static_cast<std::uint16_t>(record.text.size()));
+  append_integer(plain, record.time_ns);
   plain += record.text;
 }
 
@@ -164,7 +149,7 @@ std::string seal_chunk(std::string_view plain, const unsigned char* key,
                        std::string_view segment_header, std::uint64_t offset) {
   std::string sealed;
   sealed.reserve(kChunkPrefixBytes + plain.size() + kTagBytes);
-  put(sealed, static_cast<std::uint32_t>(plain.size() + kTagBytes));
+  append_integer(sealed, static_cast<std::uint32_t>(plain.size() + kTagBytes));
   sealed.resize(kChunkPrefixBytes + plain.size() + kTagBytes);
   ::randombytes_buf(bytes_of(sealed, 4), kNonceBytes);
   auto ad = associated_data(segment_header, offset);
@@ -218,8 +203,7 @@ Result<ChunkMap> map_chunks(int fd, std::uint64_t size) {
       have = TRY(read_at(fd, window.data(), window.size(), at));
       if (have < 4) break;
     }
-    std::uint32_t length;
-    std::memcpy(&length, window.data() + (map.end - at), sizeof length);
+    auto length = integer_at<std::uint32_t>({window.data(), have}, map.end - at);
     if (!possible_length(length) || map.end + kChunkPrefixBytes + length > size) break;
     map.offsets.push_back(static_cast<std::uint32_t>(map.end));
     map.end += kChunkPrefixBytes + length;
