@@ -7,7 +7,7 @@
 
 #include "base/sqlite.h"
 #include "base/text.h"
-#include "supervisor/control/monitoring/test_support.h"
+#include "supervisor/control/monitoring/testing/support.h"
 
 namespace flodea::control {
 namespace {

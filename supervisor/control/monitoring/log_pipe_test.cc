@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <set>
 
-#include "supervisor/control/monitoring/test_support.h"
+#include "supervisor/control/monitoring/testing/support.h"
 
 namespace flodea::control {
 namespace {

@@ -1,6 +1,6 @@
 #include "supervisor/control/monitoring/log_segment.h"
 
-#include "supervisor/control/monitoring/test_support.h"
+#include "supervisor/control/monitoring/testing/support.h"
 
 namespace flodea::control {
 namespace {

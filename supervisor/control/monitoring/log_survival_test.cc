@@ -9,7 +9,7 @@
 
 #include "supervisor/control/monitoring/log_pipe.h"
 #include "supervisor/control/monitoring/segment_log.h"
-#include "supervisor/control/monitoring/test_support.h"
+#include "supervisor/control/monitoring/testing/support.h"
 
 namespace flodea::control {
 namespace {

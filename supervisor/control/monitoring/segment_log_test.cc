@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "supervisor/control/monitoring/test_support.h"
+#include "supervisor/control/monitoring/testing/support.h"
 
 namespace flodea::control {
 namespace {
