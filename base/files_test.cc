@@ -12,20 +12,10 @@
 #include "base/result.h"
 #include "base/safe_path.h"
 #include "base/sqlite.h"
+#include "tests/support/temporary_dir.h"
 
 namespace flodea {
 namespace {
-
-struct TempDir {
-  TempDir() {
-    char name[] = "/tmp/flodea-base-XXXXXX";
-    path = ::mkdtemp(name);
-    fd = UniqueFd(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  }
-  ~TempDir() { std::filesystem::remove_all(path); }
-  std::string path;
-  UniqueFd fd;
-};
 
 Status failing() { return fail(Code::kNotFound, "no such thing"); }
 Status calling() {
@@ -60,20 +50,22 @@ TEST_CASE("identifiers take their one form and no other") {
 }
 
 TEST_CASE("nothing outside the directory can be opened") {
-  TempDir dir;
-  REQUIRE(replace_file(dir.fd.get(), "inside", "data", 0600));
-  CHECK(read_file(dir.fd.get(), "inside", 100).value() == "data");
-  std::filesystem::create_symlink("/etc/passwd", dir.path + "/link");
-  CHECK(std::ifstream(dir.path + "/link").good());  // the way out is there for those who follow it
+  TemporaryDir dir;
+  UniqueFd fd = dir.open();
+  REQUIRE(replace_file(fd.get(), "inside", "data", 0600));
+  CHECK(read_file(fd.get(), "inside", 100).value() == "data");
+  std::filesystem::create_symlink("/etc/passwd", dir.path() + "/link");
+  CHECK(
+      std::ifstream(dir.path() + "/link").good());  // the way out is there for those who follow it
   for (const char* path : {"link", "../etc/passwd", "/etc/passwd", "inside/../../x"})
-    CHECK_FALSE(open_beneath(dir.fd.get(), path, O_RDONLY));
-  CHECK(read_file(dir.fd.get(), "inside", 3).error().code == Code::kOutOfRange);
-  CHECK_FALSE(std::filesystem::exists(dir.path + "/inside.tmp"));
+    CHECK_FALSE(open_beneath(fd.get(), path, O_RDONLY));
+  CHECK(read_file(fd.get(), "inside", 3).error().code == Code::kOutOfRange);
+  CHECK_FALSE(std::filesystem::exists(dir.path() + "/inside.tmp"));
 }
 
 TEST_CASE("a transaction that is not committed leaves nothing") {
-  TempDir dir;
-  auto db = sqlite::Database::open(dir.path + "/t.db", SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE)
+  TemporaryDir dir;
+  auto db = sqlite::Database::open(dir.path() + "/t.db", SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE)
                 .value();
   REQUIRE(db.exec("CREATE TABLE t(k TEXT PRIMARY KEY, v BLOB)"));
   auto insert = db.prepare("INSERT INTO t VALUES(?, ?)").value();
@@ -95,9 +87,9 @@ TEST_CASE("a transaction that is not committed leaves nothing") {
 }
 
 TEST_CASE("a file that is no database is told as lost data") {
-  TempDir dir;
-  std::ofstream(dir.path + "/t.db") << std::string(8192, 'x');
-  auto db = sqlite::Database::open(dir.path + "/t.db", SQLITE_OPEN_READWRITE).value();
+  TemporaryDir dir;
+  std::ofstream(dir.path() + "/t.db") << std::string(8192, 'x');
+  auto db = sqlite::Database::open(dir.path() + "/t.db", SQLITE_OPEN_READWRITE).value();
   CHECK(db.exec("SELECT * FROM sqlite_schema").error().code == Code::kDataLoss);
 }
 

@@ -25,6 +25,7 @@
 
 #include "policy/profiles/control.h"
 #include "policy/profiles/vault.h"
+#include "tests/support/temporary_dir.h"
 
 namespace flodea {
 namespace {
@@ -197,14 +198,12 @@ const FileAttempt kGivingAway[] = {
 
 // A fresh directory with one file, and the attempt within it; the errno, 0: it succeeded.
 int errno_on_files(const std::vector<sock_filter>* filter, const FileAttempt& attempt) {
-  std::string path = "/tmp/flodea-policy-XXXXXX";
-  REQUIRE(::mkdtemp(path.data()) != nullptr);
-  std::ofstream(path + "/file") << "content";
+  TemporaryDir directory;
+  std::ofstream(directory / "file") << "content";
   std::filesystem::path before = std::filesystem::current_path();
-  std::filesystem::current_path(path);
+  std::filesystem::current_path(directory.path());
   int got = errno_under(filter, attempt.call);
   std::filesystem::current_path(before);
-  std::filesystem::remove_all(path);
   return got;
 }
 

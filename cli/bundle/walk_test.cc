@@ -11,27 +11,18 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include "tests/support/temporary_dir.h"
+
 namespace flodea::cli {
 namespace {
 
 namespace fs = std::filesystem;
 
-class TempDir {
- public:
-  TempDir() {
-    char name[] = "/tmp/flodea-walk-XXXXXX";
-    path_ = ::mkdtemp(name);
-  }
-  ~TempDir() { fs::remove_all(path_); }
+struct Tree : TemporaryDir {
   void file(const std::string& name, std::string_view text = "x") const {
-    fs::create_directories((path_ / name).parent_path());
-    std::ofstream(path_ / name) << text;
+    fs::create_directories((*this / name).parent_path());
+    std::ofstream(*this / name) << text;
   }
-  fs::path operator/(const std::string& name) const { return path_ / name; }
-  std::string text() const { return path_.string(); }
-
- private:
-  fs::path path_;
 };
 
 struct Recorder final : BundleSink {
@@ -47,14 +38,14 @@ struct Recorder final : BundleSink {
 };
 
 TEST_CASE("a directory is sent parents first, sorted, without .git and __pycache__") {
-  TempDir dir;
+  Tree dir;
   dir.file("main.py", "code");
   dir.file("lib/b", "B");
   dir.file("lib/a", "");
   dir.file(".git/config");
   dir.file("lib/__pycache__/x.pyc");
   fs::create_symlink("../main.py", dir / "lib/link");
-  auto tree = scan_bundle(dir.text());
+  auto tree = scan_bundle(dir.path());
   REQUIRE(tree);
   CHECK(tree->bytes == 5);
   Recorder recorder;
@@ -62,18 +53,18 @@ TEST_CASE("a directory is sent parents first, sorted, without .git and __pycache
   CHECK(recorder.log == "<lib><lib/a><lib/b>B<lib/link->../main.py><main.py>code");
 }
 
-void expect_refusal(const TempDir& dir, std::string_view in_text, BundleLimits limits = {}) {
-  auto tree = scan_bundle(dir.text(), limits);
+void expect_refusal(const Tree& dir, std::string_view in_text, BundleLimits limits = {}) {
+  auto tree = scan_bundle(dir.path(), limits);
   REQUIRE_FALSE(tree);
   INFO(tree.error().describe());
   CHECK(tree.error().field == "spec.bundle");
   CHECK_FALSE(tree.error().remedy.empty());
   CHECK(tree.error().describe().find(in_text) != std::string::npos);
-  CHECK(tree.error().describe().find(dir.text()) != std::string::npos);
+  CHECK(tree.error().describe().find(dir.path()) != std::string::npos);
 }
 
 TEST_CASE("what the supervisor would refuse is refused before a byte is read") {
-  TempDir dir;
+  Tree dir;
   SECTION("device node") {
     REQUIRE(::mknod((dir / "null").c_str(), S_IFCHR | 0666, makedev(1, 3)) == 0);
     expect_refusal(dir, "character device");
@@ -123,9 +114,9 @@ TEST_CASE("a bundle that is not there is named") {
 }
 
 TEST_CASE("a file that grows or changes its kind after the scan is not sent") {
-  TempDir dir;
+  Tree dir;
   dir.file("a", "12");
-  auto tree = scan_bundle(dir.text());
+  auto tree = scan_bundle(dir.path());
   REQUIRE(tree);
   SECTION("grows") { dir.file("a", "123"); }
   SECTION("becomes a pipe") {

@@ -15,6 +15,7 @@
 #include "modules/storage/dirfd_vfs.h"
 #include "modules/storage/store_queue.h"
 #include "tests/support/fake_clock.h"
+#include "tests/support/temporary_dir.h"
 
 namespace flodea::storage {
 namespace {
@@ -26,15 +27,7 @@ UniqueFd open_directory(const std::string& path) {
 }
 
 struct Fixture {
-  Fixture() {
-    char name[] = "/tmp/flodea-store-XXXXXX";
-    directory = ::mkdtemp(name);
-    reopen();
-  }
-  ~Fixture() {
-    store.reset();
-    fs::remove_all(directory);
-  }
+  Fixture() { reopen(); }
   void reopen() {
     store.reset();
     store = std::make_unique<Store>(open_directory(directory), clock);
@@ -46,7 +39,8 @@ struct Fixture {
   std::string file() const { return directory + "/store.db"; }
 
   FakeClock clock;
-  std::string directory;
+  TemporaryDir own;
+  const std::string& directory = own.path();
   std::unique_ptr<Store> store;
 };
 
@@ -251,8 +245,8 @@ TEST_CASE("a detached mount's store is made inside it; SQLite's own VFS would le
 
 TEST_CASE("the VFS refuses every name but the store's own") {
   std::string vfs = *dirfd_vfs();
-  char temporary[] = "/tmp/flodea-vfs-XXXXXX";
-  std::string directory = ::mkdtemp(temporary);
+  TemporaryDir own;
+  const std::string& directory = own.path();
   UniqueFd fd = open_directory(directory);
   std::string base = "/proc/self/fd/" + std::to_string(fd.get());
   for (const std::string& name :
@@ -268,7 +262,6 @@ TEST_CASE("the VFS refuses every name but the store's own") {
   CHECK(table->xDelete(table, (directory + "/precious").c_str(), 0) != SQLITE_OK);
   CHECK(fs::exists(directory + "/precious"));
   CHECK(fs::is_empty(directory) == false);
-  fs::remove_all(directory);
 }
 
 TEST_CASE("a symbolic link in the store's place is not followed") {

@@ -14,7 +14,7 @@
 
 #include "base/safe_path.h"
 #include "supervisor/vault/cipher.h"
-#include "supervisor/vault/testing/temporary_dir.h"
+#include "tests/support/temporary_dir.h"
 
 namespace flodea::vault {
 namespace {
@@ -29,7 +29,7 @@ struct Fixture {
     key.emplace(std::move(*made));
   }
   std::string path() const { return dir.path() + "/" + agent.text() + ".img"; }
-  testing::TemporaryDir dir;
+  TemporaryDir dir;
   UniqueFd fd = dir.open();
   AgentId agent = AgentId::random();
   std::optional<VolumeKey> key;

@@ -6,7 +6,7 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include "base/safe_path.h"
-#include "supervisor/vault/testing/temporary_dir.h"
+#include "tests/support/temporary_dir.h"
 
 namespace flodea::vault {
 namespace {
@@ -20,7 +20,7 @@ struct Fixture {
     return std::move(*opened);
   }
   std::string key_file(const AgentId& of) const { return dir.path() + "/" + of.text() + ".key"; }
-  testing::TemporaryDir dir;
+  TemporaryDir dir;
   AgentId agent = AgentId::random();
 };
 

@@ -9,7 +9,7 @@
 
 #include "base/safe_path.h"
 #include "flodea/vault/v1/vault.pb.h"
-#include "supervisor/vault/testing/temporary_dir.h"
+#include "tests/support/temporary_dir.h"
 
 namespace flodea::vault {
 namespace {
@@ -68,7 +68,7 @@ struct Fixture {
     return request;
   }
 
-  testing::TemporaryDir key_dir, volume_dir;
+  TemporaryDir key_dir, volume_dir;
   AgentId agent = AgentId::random();
   FixedClock clock;
   std::optional<KeyStore> keys;

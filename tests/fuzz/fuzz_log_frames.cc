@@ -1,13 +1,13 @@
 // What a worker writes into its log pipe, be it anything: reading ends, stays within the bytes and
 // a chunk's bounds, and what is stored does not depend on where one look into the pipe ends and the
 // next begins.
-#include "supervisor/control/monitoring/log_pipe.h"
-
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <string>
 #include <string_view>
+
+#include "supervisor/control/monitoring/log_pipe.h"
 
 namespace {
 

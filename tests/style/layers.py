@@ -82,7 +82,8 @@ def may_use(zone, target, is_test=False):
 
 
 def is_test_file(path):
-    return path.endswith(("_test.cc", "_test.h"))
+    """Tests, and what folders offer to them."""
+    return path.endswith(("_test.cc", "_test.h")) or "/testing/" in path
 
 
 def included_path(include):
@@ -109,6 +110,8 @@ def check_include(root, path, line, quoted, include):
         if quoted and os.path.exists(os.path.join(root, posixpath.dirname(path), include)):
             yield Finding(path, line, f'"{include}" is written from its own folder',
                           f'write "{posixpath.normpath(posixpath.join(posixpath.dirname(path), include))}"')
+    elif "/testing/" in target and not is_test_file(path) and zone not in ("tests", "bench"):
+        yield Finding(path, line, f'"{include}" is for tests', "test code stays in tests: what both need belongs beside them")
     elif not include.startswith("google/") and not may_use(zone, target, is_test_file(path)):
         yield Finding(path, line, f'{zone} must not include "{include}"', REMEDY)
 

@@ -8,6 +8,7 @@
 #include "base/sqlite.h"
 #include "base/text.h"
 #include "supervisor/control/monitoring/testing/support.h"
+#include "tests/support/temporary_dir.h"
 
 namespace flodea::control {
 namespace {
@@ -15,7 +16,7 @@ namespace {
 using namespace test;
 
 struct Log {
-  TempDir dir;
+  TemporaryDir dir;
   FakeClock clock;
   std::uint64_t max_events = 1'000'000;
   std::unique_ptr<EventLog> log = open();
@@ -237,7 +238,7 @@ TEST_CASE("threads record at once; all hear the same order, the order of the num
 }
 
 TEST_CASE("a file that is no database is refused with its name") {
-  TempDir dir;
+  TemporaryDir dir;
   FakeClock clock;
   auto fd = dir.open();
   REQUIRE(replace_file(fd.get(), "state.db", std::string(4096, 'x'), 0600));

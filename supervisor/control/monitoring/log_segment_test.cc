@@ -1,6 +1,7 @@
 #include "supervisor/control/monitoring/log_segment.h"
 
 #include "supervisor/control/monitoring/testing/support.h"
+#include "tests/support/temporary_dir.h"
 
 namespace flodea::control {
 namespace {
@@ -8,7 +9,7 @@ namespace {
 using namespace test;
 
 struct Written {
-  TempDir dir;
+  TemporaryDir dir;
   UniqueFd fd;
   AgentId agent = AgentId::random();
   std::string header = make_segment_header(agent, 7, seconds(1));

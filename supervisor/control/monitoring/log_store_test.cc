@@ -2,6 +2,7 @@
 #include <malloc.h>
 
 #include "supervisor/control/monitoring/testing/support.h"
+#include "tests/support/temporary_dir.h"
 
 namespace flodea::control {
 namespace {
@@ -9,7 +10,7 @@ namespace {
 using namespace test;
 
 struct Store {
-  TempDir dir;
+  TemporaryDir dir;
   FakeClock clock;
   Signal signal;
   std::mutex mutex;

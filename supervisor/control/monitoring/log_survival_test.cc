@@ -10,6 +10,7 @@
 #include "supervisor/control/monitoring/log_pipe.h"
 #include "supervisor/control/monitoring/segment_log.h"
 #include "supervisor/control/monitoring/testing/support.h"
+#include "tests/support/temporary_dir.h"
 
 namespace flodea::control {
 namespace {
@@ -20,7 +21,7 @@ constexpr int kKills = 100;
 constexpr unsigned kSeed = 20260917;
 
 struct World {
-  TempDir dir;
+  TemporaryDir dir;
   AgentId agent = AgentId::random();
   FdPair kept = *make_pipe();  // flodead's: it outlives every control
   FdPair told = *make_pipe();  // a byte for every chunk a store has written

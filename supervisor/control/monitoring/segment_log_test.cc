@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "supervisor/control/monitoring/testing/support.h"
+#include "tests/support/temporary_dir.h"
 
 namespace flodea::control {
 namespace {
@@ -11,7 +12,7 @@ using namespace test;
 
 // A log on a directory of its own, to be opened again as the next control would.
 struct Fixture {
-  TempDir dir;
+  TemporaryDir dir;
   UniqueFd logs = dir.open();
   FakeClock clock;
   AgentId agent = AgentId::random();

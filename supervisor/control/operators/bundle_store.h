@@ -15,7 +15,6 @@
 // time. All of it blocks on the disk.
 #pragma once
 
-
 #include <cstdint>
 #include <map>
 #include <memory>

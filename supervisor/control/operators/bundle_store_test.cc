@@ -11,31 +11,19 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include "base/safe_path.h"
+#include "tests/support/temporary_dir.h"
 
 namespace flodea::control {
 namespace {
 
 namespace fs = std::filesystem;
 
-class TempDir {
- public:
-  TempDir() {
-    char name[] = "/tmp/flodea-bundles-XXXXXX";
-    path_ = ::mkdtemp(name);
-  }
-  ~TempDir() { fs::remove_all(path_); }
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
-
 UniqueFd open_dir(const fs::path& path) {
   return UniqueFd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 }
 
 struct Fixture {
-  TempDir dir;
+  TemporaryDir dir;
   std::unique_ptr<BundleStore> store;
   explicit Fixture(BundleLimits limits = {}) {
     store = std::move(*BundleStore::open(open_dir(dir.path()), limits));
@@ -43,7 +31,7 @@ struct Fixture {
   std::size_t entries() const {
     return static_cast<std::size_t>(std::distance(fs::directory_iterator(dir.path()), {}));
   }
-  fs::path app(const BundleDigest& digest) const { return dir.path() / digest.hex() / "app"; }
+  fs::path app(const BundleDigest& digest) const { return dir / digest.hex() / "app"; }
 };
 
 Status put_file(BundleUpload& upload, const std::string& path, std::string_view data,
@@ -77,7 +65,7 @@ TEST_CASE("a bundle is stored under its digest with normalised modes") {
   CHECK(mode("lib/tool.sh") == 0755);
   CHECK(mode("lib") == 0755);
   CHECK(mode(".") == 0755);
-  CHECK(static_cast<int>(fs::status(f.dir.path() / stored->digest.hex()).permissions()) == 0755);
+  CHECK(static_cast<int>(fs::status(f.dir / stored->digest.hex()).permissions()) == 0755);
   CHECK(fs::read_symlink(f.app(stored->digest) / "lib/link") == "../main.py");
   CHECK(f.store->has(stored->digest));
   CHECK(f.entries() == 1);
@@ -169,11 +157,11 @@ TEST_CASE("links through links cannot lead out of the tree") {
   REQUIRE(upload.add("d/e/up", S_IFLNK | 0777, "../.."));
   CHECK_FALSE(upload.add("out", S_IFLNK | 0777, "d/e/up/../.."));
   // The attack works where nothing checks: the kernel does climb.
-  TempDir bare;
-  fs::create_directories(bare.path() / "top/d/e");
-  fs::create_symlink("../..", bare.path() / "top/d/e/up");
-  fs::create_symlink("d/e/up/..", bare.path() / "top/out");
-  CHECK(fs::equivalent(bare.path() / "top/out", bare.path()));
+  TemporaryDir bare;
+  fs::create_directories(bare / "top/d/e");
+  fs::create_symlink("../..", bare / "top/d/e/up");
+  fs::create_symlink("d/e/up/..", bare / "top/out");
+  CHECK(fs::equivalent(bare / "top/out", bare.path()));
 }
 
 TEST_CASE("sizes are bounded") {
@@ -202,7 +190,7 @@ TEST_CASE("data without a file, and an empty bundle, are refused") {
 }
 
 TEST_CASE("a full disk refuses with its figures and keeps nothing") {
-  TempDir dir;
+  TemporaryDir dir;
   REQUIRE(::mount("none", dir.path().c_str(), "tmpfs", 0, "size=4m") == 0);
   auto store =
       std::move(*BundleStore::open(open_dir(dir.path()), BundleLimits{.reserve = 1 << 20}));
@@ -223,11 +211,11 @@ TEST_CASE("a full disk refuses with its figures and keeps nothing") {
 }
 
 TEST_CASE("what a crash left half-way is swept at the next start") {
-  TempDir dir;
-  fs::create_directories(dir.path() / ".incoming-xyz/app/deep");
-  std::ofstream(dir.path() / ".incoming-xyz/app/deep/file") << "x";
-  fs::create_symlink("/etc", dir.path() / ".incoming-xyz/app/link");
-  fs::create_directories(dir.path() / ".removing-abc/app");
+  TemporaryDir dir;
+  fs::create_directories(dir / ".incoming-xyz/app/deep");
+  std::ofstream(dir / ".incoming-xyz/app/deep/file") << "x";
+  fs::create_symlink("/etc", dir / ".incoming-xyz/app/link");
+  fs::create_directories(dir / ".removing-abc/app");
   auto store = BundleStore::open(open_dir(dir.path()));
   REQUIRE(store);
   CHECK(fs::is_empty(dir.path()));
@@ -252,7 +240,7 @@ TEST_CASE("sending a bundle again makes it young again") {
   Fixture f;
   auto digest = put_small(*f.store)->digest;
   timespec old[2] = {{1000, 0}, {1000, 0}};
-  REQUIRE(::utimensat(AT_FDCWD, (f.dir.path() / digest.hex()).c_str(), old, 0) == 0);
+  REQUIRE(::utimensat(AT_FDCWD, (f.dir / digest.hex()).c_str(), old, 0) == 0);
   REQUIRE(put_small(*f.store)->existed);
   CHECK(*f.store->condemn_unused({}, SystemClock().wall()) == 0);
 }

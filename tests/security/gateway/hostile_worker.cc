@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
-#include <filesystem>
 #include <fstream>
 #include <thread>
 
@@ -20,6 +19,7 @@
 #include "modules/storage/store_service.h"
 #include "supervisor/control/agents/agent_endpoint.h"
 #include "tests/security/gateway/attacks.h"
+#include "tests/support/temporary_dir.h"
 
 namespace flodea::testing {
 namespace {
@@ -189,17 +189,16 @@ int attack(Target& target, const std::string& directory, Attack run) {
 
 int main_of(int argc, char** argv) {
   if (argc != 3 || !attacks().contains(argv[2])) return 2;
-  char name[] = "/tmp/flodea-hostile-XXXXXX";
-  std::string directory = ::mkdtemp(name);
+  auto directory = std::make_unique<TemporaryDir>();
   std::unique_ptr<Target> target;
   if (std::string(argv[1]) == "bare") {
     target = std::make_unique<Bare>();
   } else {
     target = std::make_unique<Guarded>();
   }
-  int status = attack(*target, directory, attacks().at(argv[2]));
+  int status = attack(*target, directory->path(), attacks().at(argv[2]));
   std::fflush(stdout);
-  std::filesystem::remove_all(directory);
+  directory.reset();
   // A bare server holds a hundred thousand calls by now: ending it in order is not what is tested.
   std::_Exit(status);
 }

@@ -19,6 +19,13 @@ class Layers(TreeTest):
         self.include("modules/kernel/clock_test.cc", '"tests/support/fake_clock.h"')
         self.assertEqual(self.places(layers), [])
 
+    def test_what_is_for_tests_stays_with_them(self):
+        self.include("worker/testing/harness.cc", '"worker/testing/harness.h"', '"tests/support/temporary_dir.h"')
+        self.include("worker/worker_test.cc", '"worker/testing/harness.h"')
+        self.include("bench/rpc.cc", '"worker/testing/harness.h"')
+        self.include("worker/main.cc", '"worker/testing/harness.h"', '"tests/support/temporary_dir.h"')
+        self.assertEqual(self.places(layers), ["worker/main.cc:1", "worker/main.cc:2"])
+
     def test_an_arrow_is_not_reversed(self):
         self.include("base/result.cc", "<vector>", '"policy/quota.h"')
         self.include("worker/main.cc", '"supervisor/root/spawn.h"')

@@ -1,10 +1,9 @@
-// What the tests of this folder share: a clock stepped by hand, a directory that goes, the worker's
-// side of a log pipe, and waiting for a condition that another thread brings about, with a
+// What the tests of this folder share: a clock stepped by hand, the worker's side of a log
+// pipe, and waiting for a condition that another thread brings about, with a
 // deadline.
 #pragma once
 
 #include <fcntl.h>
-#include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -45,25 +44,6 @@ class FakeClock final : public Clock {
  private:
   std::atomic<std::int64_t> wall_{seconds(1'800'000'000) / Nanos(1)};
   std::atomic<std::int64_t> monotonic_{seconds(1000) / Nanos(1)};
-};
-
-class TempDir {
- public:
-  TempDir() {
-    std::string pattern = "/tmp/flodea-mon-XXXXXX";
-    REQUIRE(::mkdtemp(pattern.data()) != nullptr);
-    path_ = pattern;
-  }
-  TempDir(const TempDir&) = delete;
-  TempDir& operator=(const TempDir&) = delete;
-  ~TempDir() { std::filesystem::remove_all(path_); }
-  const std::string& path() const { return path_; }
-  UniqueFd open() const {
-    return UniqueFd(::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  }
-
- private:
-  std::string path_;
 };
 
 // The worker's end of a kept log pipe.

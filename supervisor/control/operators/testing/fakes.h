@@ -14,6 +14,7 @@
 #include <mutex>
 
 #include "supervisor/control/operators/operators_server.h"
+#include "tests/support/temporary_dir.h"
 
 namespace flodea::control::testing {
 
@@ -232,7 +233,7 @@ class FakeLogs final : public LogStore {
 
 struct TestServer {
   static constexpr gid_t kGroup = 54321;  // no real group: tests choose who is in it
-  std::filesystem::path directory;
+  TemporaryDir directory;
   std::string socket;
   FakeLifecycle lifecycle;
   FakeEvents events;
@@ -241,9 +242,7 @@ struct TestServer {
   std::unique_ptr<OperatorsServer> server;
 
   TestServer() {
-    char name[] = "/tmp/flodea-operators-XXXXXX";
-    directory = ::mkdtemp(name);
-    ::chmod(directory.c_str(), 0755);
+    ::chmod(directory.path().c_str(), 0755);
     std::filesystem::create_directory(directory / "bundles");
     socket = directory / "control.sock";
     bundles = std::move(*BundleStore::open(
@@ -260,10 +259,6 @@ struct TestServer {
                                         }},
                            .bounds = bounds};
     server = std::move(*OperatorsServer::start(std::move(config)));
-  }
-  ~TestServer() {
-    server.reset();
-    std::filesystem::remove_all(directory);
   }
   std::size_t stored() const {
     return static_cast<std::size_t>(
