@@ -12,7 +12,7 @@
 
 #include "base/event_loop.h"
 #include "supervisor/control/agents/gateway.h"
-#include "supervisor/control/attach/attach_client.h"
+#include "supervisor/control/attach/worker_link.h"
 #include "supervisor/control/lifecycle/effects.h"
 #include "supervisor/control/lifecycle/meters.h"
 #include "supervisor/control/monitoring/log_store.h"

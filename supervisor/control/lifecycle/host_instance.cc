@@ -18,7 +18,7 @@ LaunchOrder HostInstance::launch_order() const {
 }
 
 Status HostInstance::attach(UniqueFd socket, UniqueFd calls) {
-  link = TRY(AttachClient::create(surroundings.loop, std::move(socket), surroundings.epoch, *this));
+  link = TRY(WorkerLink::create(surroundings.loop, std::move(socket), surroundings.epoch, *this));
   link->attach(launch_order(), std::move(calls));
   return {};
 }
@@ -46,12 +46,11 @@ std::optional<Nanos> HostInstance::executed_at() const {
 }
 
 void HostInstance::on_hello(const WorkerHello& hello) {
-  if (hello.min_protocol > AttachClient::kProtocol ||
-      hello.max_protocol < AttachClient::kProtocol) {
+  if (hello.min_protocol > WorkerLink::kProtocol || hello.max_protocol < WorkerLink::kProtocol) {
     spdlog::error(
         "agent={} error=\"its worker ({}) speaks attach protocol {} to {}, this control {}\"",
         order.manifest.name, hello.version, hello.min_protocol, hello.max_protocol,
-        AttachClient::kProtocol);
+        WorkerLink::kProtocol);
     return surroundings.kill(key(), "worker");
   }
   // Its execve may have been told to an earlier control.

@@ -37,7 +37,7 @@ struct HostInstance final : WorkerEvents {
 
   InstanceSurroundings surroundings;
   StartOrder order;
-  std::unique_ptr<AttachClient> link;
+  std::unique_ptr<WorkerLink> link;
   std::optional<StatusPageReader> page;
   UniqueFd log_pipe;  // until the log store has it
   std::vector<PhaseTime> phases;

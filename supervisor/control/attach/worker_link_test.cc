@@ -1,4 +1,4 @@
-#include "supervisor/control/attach/attach_client.h"
+#include "supervisor/control/attach/worker_link.h"
 
 #include <sys/socket.h>
 
@@ -35,12 +35,12 @@ struct Bench {
   std::unique_ptr<EventLoop> loop = std::move(*EventLoop::create());
   Heard heard;
   UniqueFd worker;
-  std::unique_ptr<AttachClient> client;
+  std::unique_ptr<WorkerLink> client;
 
   Bench() {
     auto pair = make_socketpair(SOCK_SEQPACKET | SOCK_NONBLOCK);
     worker = std::move(pair->second);
-    client = std::move(*AttachClient::create(*loop, std::move(pair->first), Epoch{5}, heard));
+    client = std::move(*WorkerLink::create(*loop, std::move(pair->first), Epoch{5}, heard));
   }
   void turn(int turns = 1) {
     for (int i = 0; i < turns; ++i) REQUIRE(loop->run_once(0));
@@ -148,9 +148,9 @@ TEST_CASE("a worker that says too much is left to wait") {
     flood();
     b.turn();
   }
-  CHECK(sent > AttachClient::kMessageBurst);
-  CHECK(b.heard.denied >= AttachClient::kMessageBurst);
-  CHECK(b.heard.denied < AttachClient::kMessageBurst + 5 * AttachClient::kMessagesPerSecond);
+  CHECK(sent > WorkerLink::kMessageBurst);
+  CHECK(b.heard.denied >= WorkerLink::kMessageBurst);
+  CHECK(b.heard.denied < WorkerLink::kMessageBurst + 5 * WorkerLink::kMessagesPerSecond);
 }
 
 TEST_CASE("a worker that reads nothing costs a bounded queue, and blocks nobody") {

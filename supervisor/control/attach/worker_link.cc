@@ -1,4 +1,4 @@
-#include "supervisor/control/attach/attach_client.h"
+#include "supervisor/control/attach/worker_link.h"
 
 #include <fcntl.h>
 #include <sys/epoll.h>
@@ -28,7 +28,7 @@ constexpr Nanos kRest = std::chrono::milliseconds(200);
 
 pb::ToWorker message_of(Epoch epoch) {
   pb::ToWorker message;
-  message.set_protocol(AttachClient::kProtocol);
+  message.set_protocol(WorkerLink::kProtocol);
   message.set_epoch(epoch.value);
   return message;
 }
@@ -69,28 +69,28 @@ std::vector<PhaseTime> phases_of(const pb::Started& started) {
 
 }  // namespace
 
-Result<std::unique_ptr<AttachClient>> AttachClient::create(EventLoop& loop, UniqueFd socket,
-                                                           Epoch epoch, WorkerEvents& events) {
+Result<std::unique_ptr<WorkerLink>> WorkerLink::create(EventLoop& loop, UniqueFd socket,
+                                                       Epoch epoch, WorkerEvents& events) {
   int flags = ::fcntl(socket.get(), F_GETFL);
   if (flags < 0 || ::fcntl(socket.get(), F_SETFL, flags | O_NONBLOCK) != 0)
     return fail_errno("attach socket");
   int raw = socket.get();
-  std::unique_ptr<AttachClient> client(new AttachClient(loop, std::move(socket), epoch, events));
+  std::unique_ptr<WorkerLink> client(new WorkerLink(loop, std::move(socket), epoch, events));
   TRY(loop.watch(raw, EPOLLIN, [self = client.get()](std::uint32_t bits) { self->turn(bits); }));
   return client;
 }
 
-AttachClient::AttachClient(EventLoop& loop, UniqueFd socket, Epoch epoch, WorkerEvents& events)
+WorkerLink::WorkerLink(EventLoop& loop, UniqueFd socket, Epoch epoch, WorkerEvents& events)
     : loop_(loop), socket_(std::move(socket)), epoch_(epoch), events_(events) {
   counted_at_ = clock_.monotonic();
 }
 
-AttachClient::~AttachClient() {
+WorkerLink::~WorkerLink() {
   loop_.unwatch(socket_.get());
   if (resting_ != 0) loop_.cancel(resting_);
 }
 
-void AttachClient::attach(const LaunchOrder& order, UniqueFd calls) {
+void WorkerLink::attach(const LaunchOrder& order, UniqueFd calls) {
   pb::ToWorker message = message_of(epoch_);
   pb::Attach& attach = *message.mutable_attach();
   fill(*attach.mutable_launch(), order);
@@ -101,27 +101,27 @@ void AttachClient::attach(const LaunchOrder& order, UniqueFd calls) {
   send(std::move(out));
 }
 
-void AttachClient::stop(Nanos grace, const std::string& reason) {
+void WorkerLink::stop(Nanos grace, const std::string& reason) {
   pb::ToWorker message = message_of(epoch_);
   message.mutable_stop()->set_grace_ns(static_cast<std::uint64_t>(grace.count()));
   message.mutable_stop()->set_reason(reason);
   send({.bytes = message.SerializeAsString(), .fds = {}});
 }
 
-void AttachClient::set_deadline(Nanos boot) {
+void WorkerLink::set_deadline(Nanos boot) {
   pb::ToWorker message = message_of(epoch_);
   message.mutable_set_deadline()->set_boottime_ns(static_cast<std::uint64_t>(boot.count()));
   send({.bytes = message.SerializeAsString(), .fds = {}});
 }
 
-void AttachClient::send(FdMessage message) {
+void WorkerLink::send(FdMessage message) {
   if (closed_) return;
   if (unsent_.size() >= kMaxUnsent) unsent_.pop_front();
   unsent_.push_back(std::move(message));
   flush();
 }
 
-void AttachClient::flush() {
+void WorkerLink::flush() {
   while (!unsent_.empty()) {
     std::vector<int> fds;
     for (const UniqueFd& fd : unsent_.front().fds) fds.push_back(fd.get());
@@ -132,14 +132,14 @@ void AttachClient::flush() {
   listen();
 }
 
-void AttachClient::listen() {
+void WorkerLink::listen() {
   if (closed_) return;
   std::uint32_t events = resting_ == 0 ? std::uint32_t{EPOLLIN} : 0;
   if (!unsent_.empty()) events |= EPOLLOUT;
   (void)loop_.change(socket_.get(), events);
 }
 
-void AttachClient::turn(std::uint32_t events) {
+void WorkerLink::turn(std::uint32_t events) {
   if ((events & EPOLLOUT) != 0) flush();
   if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) == 0) return;
   if (!within_rate()) return rest();
@@ -151,7 +151,7 @@ void AttachClient::turn(std::uint32_t events) {
   loop_.unwatch(socket_.get());
 }
 
-bool AttachClient::within_rate() {
+bool WorkerLink::within_rate() {
   Nanos now = clock_.monotonic();
   double passed = std::chrono::duration<double>(now - counted_at_).count();
   counted_at_ = now;
@@ -162,7 +162,7 @@ bool AttachClient::within_rate() {
 }
 
 // The worker says too much: its socket fills, and it waits.
-void AttachClient::rest() {
+void WorkerLink::rest() {
   resting_ = loop_.call_after(kRest, [this] {
     resting_ = 0;
     listen();
@@ -170,7 +170,7 @@ void AttachClient::rest() {
   listen();
 }
 
-void AttachClient::take(const std::string& bytes) {
+void WorkerLink::take(const std::string& bytes) {
   pb::FromWorker message;
   if (!message.ParseFromString(bytes) || message.epoch() != epoch_.value) return void(++ignored_);
   switch (message.message_case()) {

@@ -50,16 +50,16 @@ struct LaunchOrder {
   bool drop_logs = false;
 };
 
-class AttachClient {
+class WorkerLink {
  public:
   static constexpr std::uint32_t kProtocol = 1;
   static constexpr double kMessagesPerSecond = 50;
   static constexpr double kMessageBurst = 100;
 
   // `events` must outlive the client.
-  static Result<std::unique_ptr<AttachClient>> create(EventLoop& loop, UniqueFd socket, Epoch epoch,
-                                                      WorkerEvents& events);
-  ~AttachClient();
+  static Result<std::unique_ptr<WorkerLink>> create(EventLoop& loop, UniqueFd socket, Epoch epoch,
+                                                    WorkerEvents& events);
+  ~WorkerLink();
 
   // The first message of each control; `calls` is the worker's end of its fresh gRPC socketpair.
   void attach(const LaunchOrder& order, UniqueFd calls);
@@ -70,7 +70,7 @@ class AttachClient {
   }  // messages that were garbage or of another epoch
 
  private:
-  AttachClient(EventLoop& loop, UniqueFd socket, Epoch epoch, WorkerEvents& events);
+  WorkerLink(EventLoop& loop, UniqueFd socket, Epoch epoch, WorkerEvents& events);
   void send(FdMessage message);
   void flush();
   void turn(std::uint32_t events);
