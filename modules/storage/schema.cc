@@ -25,7 +25,8 @@ constexpr std::array<const char*, 3> kTables = {
 };
 
 // WAL in exclusive mode needs no shared memory and costs one sync a commit, a rollback journal
-// four (counted by sync_test.cc). Nothing may go to temporary files: they would be on the host's disk.
+// four (counted by sync_test.cc). Nothing may go to temporary files: they would be on the host's
+// disk.
 constexpr const char* kPragmas =
     "PRAGMA locking_mode=EXCLUSIVE;"
     "PRAGMA trusted_schema=OFF;"

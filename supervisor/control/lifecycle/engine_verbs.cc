@@ -248,6 +248,13 @@ std::set<BundleDigest> Engine::bundles_in_use() const {
   return used;
 }
 
+// What flodead found missing, and what this kernel's Landlock leaves out.
+static std::vector<std::string> missing_of(const HostFacts& host) {
+  std::vector<std::string> missing = host.missing;
+  for (std::string& gap : landlock::gaps(host.landlock_abi)) missing.push_back(std::move(gap));
+  return missing;
+}
+
 AgentView Engine::view_of(const Agent& agent) const {
   const StoredAgent& stored = agent.stored;
   const Record& record = stored.record;
@@ -270,7 +277,7 @@ AgentView Engine::view_of(const Agent& agent) const {
                  .seccomp_profile = stored.manifest.spec.runtime.type,
                  .volume_backend = host_.volume_backend,
                  .landlock_abi = 0,
-                 .missing = host_.missing};
+                 .missing = missing_of(host_)};
   if (record.state == AgentState::kBackoff) view.next_start = stored.next_start;
   if (!agent.store_trouble.empty()) {
     view.reason = reason_name(Reason::kHost);
@@ -301,7 +308,7 @@ NodeStatus Engine::node_status() {
                   .memory_bytes = host_.memory_bytes,
                   .cpus = host_.cpus,
                   .runtimes = host_.runtimes,
-                  .missing = host_.missing,
+                  .missing = missing_of(host_),
                   .limits = host_.limits,
                   .epoch = host_.epoch,
                   .started = started_,
@@ -311,8 +318,6 @@ NodeStatus Engine::node_status() {
     if (agent->stored.desired_running) node.memory_promised += resources.memory_bytes;
     node.disk_promised += resources.disk_bytes;
   }
-  for (std::string& gap : landlock::gaps(host_.landlock_abi))
-    node.missing.push_back(std::move(gap));
   if (auto kept = parts_.db.kept_volumes()) {
     for (const KeptVolume& volume : *kept) node.disk_promised += volume.disk_bytes;
   }

@@ -60,8 +60,8 @@ struct AgentView {
   std::optional<AgentUsage> usage;  // while it runs
   std::uint32_t uid_base = 0;
   std::string seccomp_profile;
-  std::string volume_backend;  // "vault", "luks"
-  std::uint32_t landlock_abi = 0;  // in force, while it runs
+  std::string volume_backend;        // "vault", "luks"
+  std::uint32_t landlock_abi = 0;    // in force, while it runs
   std::vector<std::string> missing;  // what this host cannot enforce
 };
 

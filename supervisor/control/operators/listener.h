@@ -16,7 +16,8 @@ namespace flodea::control {
 
 class Listener {
  public:
-  static constexpr std::size_t kMaxConnections = 64;
+  static constexpr std::size_t kMaxConnections =
+      128;  // followers (kMaxStreams) leave room for others
   using Handover = std::function<void(UniqueFd connection)>;  // on the listener's thread
 
   static Result<std::unique_ptr<Listener>> start(UniqueFd listening, gid_t operators_group,
