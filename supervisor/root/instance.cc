@@ -189,7 +189,7 @@ Async<void> Instance::launch(OpenVolume& volume) {
   UniqueFd bundle;
   CO_TRY(auto request, sandbox_request(volume, bundle));
   CO_TRY(auto sandbox, launch_sandbox(context_.sandbox, request));
-  std::int64_t go = SystemClock().monotonic().count();
+  std::int64_t go = sandbox.go_ns;
   // The sandbox holds these now: its mount namespace the tree, its processes the network namespace.
   volume.agent_tree.reset();
   volume.netns.reset();

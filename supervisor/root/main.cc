@@ -198,7 +198,7 @@ Result<int> serve(const Config& config, Ground& g) {
   VaultLink vault_link(*loop);
   std::map<std::string, UniqueFd> filters;
   Supervisor* supervisor = nullptr;
-  Volumes volumes(*loop, vault_link, helpers, std::move(g.control_userns),
+  Volumes volumes(vault_link, helpers, std::move(g.control_userns),
                   [&](const AgentId& agent) { supervisor->on_volume_lost(agent); });
   volumes.set_can_resume(g.host.vault_takeover());
   InstanceContext instances{

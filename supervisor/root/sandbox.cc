@@ -176,7 +176,6 @@ Status admit(const SandboxTemplate& shared, const SandboxRequest& request, const
 Result<LaunchedSandbox> launch_sandbox(const SandboxTemplate& shared,
                                        const SandboxRequest& request) {
   LaunchedSandbox sandbox;
-  sandbox.began_ns = monotonic_ns();
   Stopwatch watch(sandbox.phases);
   auto trees = TRY(clone_trees(shared, request));
   Pipes pipes{TRY(make_pipe()), TRY(make_pipe(O_NONBLOCK))};
@@ -192,6 +191,7 @@ Result<LaunchedSandbox> launch_sandbox(const SandboxTemplate& shared,
   sandbox.worker = TRY(clone_child(shared, request, plan));
   watch.lap("clone");
   auto admitted = admit(shared, request, trees, sandbox.worker.pid(), watch);
+  sandbox.go_ns = monotonic_ns();
   if (admitted) admitted = write_all(pipes.go.second.get(), "g");
   if (!admitted) {
     // The child waits for its byte and has run nothing of the agent's: killed and reaped here it

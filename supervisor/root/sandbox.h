@@ -51,8 +51,8 @@ struct SandboxRequest {
 
 struct LaunchedSandbox {
   PidFd worker;
-  UniqueFd report;  // read end: ChildReports, then end of file once the worker is executed
-  std::int64_t began_ns = 0;  // CLOCK_MONOTONIC
+  UniqueFd report;         // read end: ChildReports, then end of file once the worker is executed
+  std::int64_t go_ns = 0;  // CLOCK_MONOTONIC, before the child was told to go on
   std::vector<PhaseTime> phases;
 };
 

@@ -184,7 +184,7 @@ class Probe {
       if (n <= 0) break;
       bytes.append(buffer, static_cast<std::size_t>(n));
     }
-    return read_setup_outcome(bytes, sandbox_.began_ns);
+    return read_setup_outcome(bytes, sandbox_.go_ns);
   }
 
   std::string name_;

@@ -25,10 +25,9 @@ class Volumes {
  public:
   // `control_userns` maps 0 to control's user. `lost` is told of agents whose volume a new vault
   // could not take up.
-  Volumes(EventLoop& loop, VaultLink& vault, Helpers& helpers, UniqueFd control_userns,
+  Volumes(VaultLink& vault, Helpers& helpers, UniqueFd control_userns,
           std::function<void(const AgentId&)> lost)
-      : loop_(loop),
-        vault_(vault),
+      : vault_(vault),
         helpers_(helpers),
         control_userns_(std::move(control_userns)),
         lost_(std::move(lost)) {}
@@ -66,7 +65,6 @@ class Volumes {
   Async<std::vector<std::string>> close_trees(AgentId agent, std::string loop,
                                               std::vector<UniqueFd> trees);
 
-  EventLoop& loop_;
   VaultLink& vault_;
   Helpers& helpers_;
   UniqueFd control_userns_;
