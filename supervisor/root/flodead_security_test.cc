@@ -19,17 +19,13 @@
 
 #include "supervisor/root/testing/flodead_host.h"
 #include "supervisor/root/testing/inventory.h"
+#include "supervisor/root/testing/slurp.h"
 
 using namespace flodea;
 using namespace flodea::root;
 using namespace flodea::root::testing;
 
 namespace {
-
-std::string slurp(const std::string& path) {
-  std::ifstream in(path);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 void require_ok(const Answered& answered, const FlodeadHost& host) {
   INFO(answered.reply.step() << ": " << answered.reply.message() << "\n" << host.log());

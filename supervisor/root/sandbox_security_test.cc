@@ -24,9 +24,11 @@
 #include "supervisor/root/sandbox.h"
 #include "supervisor/root/stage.h"
 #include "supervisor/root/testing/own_mounts.h"
+#include "supervisor/root/testing/slurp.h"
 
 using namespace flodea;
 using namespace flodea::root;
+using flodea::root::testing::slurp;
 
 namespace {
 
@@ -37,11 +39,6 @@ T must(Result<T> result) {
 }
 void must(Status status) {
   if (!status) FAIL(status.error().describe());
-}
-
-std::string slurp(const std::string& path) {
-  std::ifstream in(path);
-  return {std::istreambuf_iterator<char>(in), {}};
 }
 
 // A network namespace under this process's user namespace, with loopback up; made by a child as the

@@ -17,6 +17,7 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include "supervisor/root/testing/own_mounts.h"
+#include "supervisor/root/testing/slurp.h"
 
 namespace flodea::root::testing {
 namespace {
@@ -29,11 +30,6 @@ template <class T>
 T must(Result<T> result) {
   if (!result) FAIL(result.error().describe());
   return std::move(*result);
-}
-
-std::string slurp(const std::string& path) {
-  std::ifstream in(path);
-  return {std::istreambuf_iterator<char>(in), {}};
 }
 
 // A directory of programs in which the worker and control are ours.

@@ -12,15 +12,12 @@
 #include <set>
 #include <sstream>
 
+#include "supervisor/root/testing/slurp.h"
+
 namespace flodea::root::testing {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string slurp(const std::string& path) {
-  std::ifstream in(path);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 std::vector<std::string> names_in(const std::string& dir) {
   std::vector<std::string> names;
