@@ -12,6 +12,7 @@
 #include "base/sqlite.h"
 #include "modules/storage/store.h"
 #include "tests/support/fake_clock.h"
+#include "tests/support/temporary_dir.h"
 
 static int syncs = 0;
 
@@ -27,15 +28,6 @@ extern "C" int fsync(int fd) {
 namespace flodea::storage {
 namespace {
 
-struct Directory {
-  Directory() {
-    char name[] = "/tmp/flodea-sync-XXXXXX";
-    path = ::mkdtemp(name);
-  }
-  ~Directory() { std::filesystem::remove_all(path); }
-  std::string path;
-};
-
 constexpr int kPagesOfCommit = 2;  // of one small entry
 constexpr int kFrame = 4096 + 24;  // of a page in the log
 constexpr int kCommitsOfLog = 64 / kPagesOfCommit;
@@ -49,14 +41,14 @@ int counted(const auto& work) {
 }  // namespace
 
 TEST_CASE("a commit costs one sync, and a full log of 64 pages three more") {
-  Directory directory;
+  TemporaryDir directory;
   FakeClock clock;
-  Store store(UniqueFd(::open(directory.path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)), clock);
+  Store store(UniqueFd(::open(directory.path().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)), clock);
   auto commit = [&] {
     REQUIRE(store.commit({.conditions = {}, .puts = {{"k", "v"}}, .deletes = {}, .dedup_key = {}}));
   };
   commit();  // makes the file
-  auto log_size = [&] { return std::filesystem::file_size(directory.path + "/store.db-wal"); };
+  auto log_size = [&] { return std::filesystem::file_size(directory.path() + "/store.db-wal"); };
   auto before = log_size();
   CHECK(counted([&] {
           for (int i = 0; i < 10; ++i) commit();
@@ -69,8 +61,8 @@ TEST_CASE("a commit costs one sync, and a full log of 64 pages three more") {
 }
 
 TEST_CASE("a rollback journal would cost four syncs a commit") {
-  Directory directory;
-  auto db = sqlite::Database::open(directory.path + "/store.db",
+  TemporaryDir directory;
+  auto db = sqlite::Database::open(directory.path() + "/store.db",
                                    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
   REQUIRE(db);
   REQUIRE(
