@@ -28,7 +28,7 @@ raise SystemExit(1)
 NAMES = ["bare python3", "bwrap python3", "first line", "first line, command beside it", "first module answer"]
 BARE = FIRST_LINE + "print('first', first, flush=True)\n"
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "TMPDIR": "/tmp", "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1",
-               "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": os.path.join(BUILD, "sdk", "python")}
+               "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": os.path.join(BUILD, "agent", "sdk", "python")}
 BWRAP = ["bwrap", "--unshare-all", "--die-with-parent", "--ro-bind", "/usr", "/usr", "--symlink", "usr/bin", "/bin", "--symlink", "usr/lib", "/lib",
          "--symlink", "usr/lib64", "/lib64", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]
 

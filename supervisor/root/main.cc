@@ -89,7 +89,7 @@ Result<SandboxTemplate> make_template(const Directories& dirs, Programs& program
   TRY_CONTEXT(make_skeleton(dirs.run.get()), "rootfs");
   TRY_CONTEXT(enter_stage(dirs.run.get()), "stage");
   SandboxTemplate shared{.skeleton = dirs.run_path + "/rootfs",
-                         .trees = host_trees(programs.path + "/sdk/python")};
+                         .trees = host_trees(programs.path + "/agent")};
   shared.worker = std::move(programs.worker);
   shared.own_netns =
       TRY(adopt_fd(::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), "open /proc/self/ns/net"));

@@ -36,8 +36,6 @@ constexpr Directory kSkeleton[] = {
     {"var/tmp", 0755},
     {"opt", 0755},
     {"opt/flodea", 0755},
-    {"opt/flodea/sdk", 0755},
-    {"opt/flodea/sdk/python", 0755},
 };
 
 struct File {
@@ -100,6 +98,11 @@ Status make_usr_links(int root) {
   return {};
 }
 
+// Where Node.js looks for what a program imports, once it has not found it beside the program.
+Status make_module_link(int root) {
+  return make_link(root, "node_modules", "opt/flodea/node_modules");
+}
+
 Status write_localtime(int root) {
   UniqueFd host(::open("/etc/localtime", O_RDONLY | O_CLOEXEC));
   if (!host) return {};  // no file is UTC
@@ -137,6 +140,7 @@ Status make_skeleton(int run_dir) {
     TRY(write_all(fd.get(), file.text));
   }
   TRY(make_usr_links(root.get()));
+  TRY(make_module_link(root.get()));
   return write_localtime(root.get());
 }
 
@@ -153,13 +157,12 @@ Status enter_stage(int run_dir) {
   return fill_dev(dev.get());
 }
 
-std::vector<HostTree> host_trees(const std::string& sdk_dir) {
+std::vector<HostTree> host_trees(const std::string& agent_dir) {
   std::vector<HostTree> trees = {{"/usr", "root/usr"}, {"dev", "root/dev", true}};
   for (const char* path : {"/etc/ssl", "/etc/alternatives", "/etc/ld.so.cache"}) {
     if (::access(path, F_OK) == 0) trees.push_back({path, std::string("root") + path});
   }
-  if (::access(sdk_dir.c_str(), F_OK) == 0)
-    trees.push_back({sdk_dir, "root/opt/flodea/sdk/python"});
+  if (::access(agent_dir.c_str(), F_OK) == 0) trees.push_back({agent_dir, "root/opt/flodea"});
   return trees;
 }
 

@@ -26,7 +26,8 @@ Status make_skeleton(int run_dir);
 // `launch_sandbox` needs it.
 Status enter_stage(int run_dir);
 
-// The host's trees that are there: /usr, the prepared /dev, some of /etc, the SDK.
-std::vector<HostTree> host_trees(const std::string& sdk_dir);
+// The host's trees that are there: /usr, the prepared /dev, some of /etc, and what Flodea brings
+// its agents (SDKs, runtimes of its own).
+std::vector<HostTree> host_trees(const std::string& agent_dir);
 
 }  // namespace flodea::root
