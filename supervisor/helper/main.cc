@@ -9,6 +9,7 @@
 #include "base/fd_layout.h"
 #include "base/fd_message.h"
 #include "flodea/helper/v1/helper.pb.h"
+#include "supervisor/helper/job.h"
 #include "supervisor/helper/netns.h"
 #include "supervisor/helper/profiles.h"
 #include "supervisor/helper/runtimes.h"
@@ -115,6 +116,25 @@ Status compile_profiles(Call& call) {
   return {};
 }
 
+Status run_job(Call& call) {
+  TRY(need_fds(call.fds, 3));
+  const auto& request = call.request.run_job();
+  JobPlan plan{.program = call.fds[0].get(),
+               .filter = call.fds[1].get(),
+               .bundle = call.fds[2].get(),
+               .name = request.name(),
+               .arguments = {request.arguments().begin(), request.arguments().end()},
+               .input = request.input(),
+               .uid = request.uid(),
+               .output_bytes = request.output_bytes()};
+  auto ended = TRY(run_job(plan));
+  call.reply.mutable_run_job()->set_signaled(ended.status.signaled);
+  call.reply.mutable_run_job()->set_value(ended.status.value);
+  call.out.push_back(std::move(ended.output));
+  call.out.push_back(std::move(ended.messages));
+  return {};
+}
+
 Status probe_runtimes(Call& call) {
   for (const std::string& path : call.request.probe_runtimes().executables())
     call.reply.mutable_probe_runtimes()->add_versions(runtime_version(path));
@@ -132,6 +152,7 @@ constexpr Verb kVerbs[] = {
     {v1::Request::kCompileProfiles, compile_profiles},
     {v1::Request::kProbeRuntimes, probe_runtimes},
     {v1::Request::kDiscard, discard},
+    {v1::Request::kRunJob, run_job},
 };
 
 Status dispatch(Call& call) {

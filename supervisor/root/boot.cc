@@ -6,6 +6,7 @@
 
 #include "base/safe_path.h"
 #include "policy/profiled_runtimes.h"
+#include "supervisor/root/jobs.h"
 
 namespace flodea::root {
 namespace {
@@ -90,6 +91,9 @@ Async<void> discover(Helpers& helpers, int programs_dir, std::map<std::string, U
     std::string name(kProfiledRuntimes[i].name);
     (*host.mutable_runtimes())[name] = version;
     profiles.push_back(std::move(name));
+  }
+  for (const JobProgram& job : kJobPrograms) {
+    if (::faccessat(programs_dir, job.executable, X_OK, 0) == 0) profiles.push_back(job.name);
   }
   auto compiling = compile_filters(helpers, programs_dir, profiles, filters);
   co_return co_await compiling;

@@ -55,13 +55,22 @@ Helpers::~Helpers() = default;
 // `request` empty: it comes later.
 Result<std::shared_ptr<Helpers::Job>> Helpers::spawn(const std::string& verb,
                                                      std::string_view request,
-                                                     std::span<const int> fds) {
+                                                     std::span<const int> fds,
+                                                     const Cgroup* group) {
   auto job = std::make_shared<Job>(Job{.verb = verb, .done = OneShot<HelperReply>(loop_)});
   auto pair = TRY(make_socketpair(SOCK_SEQPACKET));
-  if (!request.empty()) TRY(send_fd_message(pair.first.get(), request, fds));
   ProgramSpec spec{.executable = executable_.get(), .argv = {"flodea-helper", verb}};
   spec.fds = {{pair.second.get(), fd_layout::helper::kRequest}};
+  if (group != nullptr) spec.cgroup = group->unified_dir();
   job->process = TRY(spawn_program(spec));
+  // It waits for its request: by then it is in every hierarchy of the group. Without one it ends.
+  Status placed = group != nullptr ? group->add_to_v1(job->process.pid()) : Status();
+  if (placed && !request.empty()) placed = send_fd_message(pair.first.get(), request, fds);
+  if (!placed) {
+    pair.first.reset();
+    [[maybe_unused]] auto ended = job->process.wait();
+    return tl::unexpected(std::move(placed).error());
+  }
   job->socket = std::move(pair.first);
   TRY(loop_.watch(job->process.get(), EPOLLIN, [this, job](std::uint32_t) { on_exit(job); }));
   return job;
@@ -110,8 +119,18 @@ Status Helpers::follow(const std::shared_ptr<Job>& job, Nanos deadline) {
 
 OneShot<HelperReply> Helpers::run(const std::string& verb, const helper::v1::Request& request,
                                   std::span<const int> fds, Nanos deadline) {
+  return answer_of(verb, ask(verb, request, fds), deadline);
+}
+
+OneShot<HelperReply> Helpers::run_in(const Cgroup& group, const std::string& verb,
+                                     const helper::v1::Request& request, std::span<const int> fds,
+                                     Nanos deadline) {
+  return answer_of(verb, spawn(verb, request.SerializeAsString(), fds, &group), deadline);
+}
+
+OneShot<HelperReply> Helpers::answer_of(const std::string& verb, Result<std::shared_ptr<Job>> job,
+                                        Nanos deadline) {
   OneShot<HelperReply> failed(loop_);
-  auto job = ask(verb, request, fds);
   Status followed;
   if (job) followed = follow(*job, deadline);
   if (job && followed) return (*job)->done;

@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 
+#include "base/cgroup.h"
 #include "base/pid_fd.h"
 #include "flodea/helper/v1/helper.pb.h"
 #include "supervisor/root/async.h"
@@ -28,6 +29,10 @@ class Helpers {
   // deadline the helper is killed; what it had answered by then counts.
   OneShot<HelperReply> run(const std::string& verb, const helper::v1::Request& request,
                            std::span<const int> fds, Nanos deadline);
+  // The same in a cgroup, with all it starts. `group` must live until the answer is there.
+  OneShot<HelperReply> run_in(const Cgroup& group, const std::string& verb,
+                              const helper::v1::Request& request, std::span<const int> fds,
+                              Nanos deadline);
 
   // Closes descriptors of an agent's volume somewhere else: the last close of a mount waits for the
   // vault, which may be dead until this process starts it again.
@@ -41,9 +46,11 @@ class Helpers {
  private:
   struct Job;
   Result<std::shared_ptr<Job>> spawn(const std::string& verb, std::string_view request,
-                                     std::span<const int> fds);
+                                     std::span<const int> fds, const Cgroup* group = nullptr);
   Result<std::shared_ptr<Job>> ask(const std::string& verb, const helper::v1::Request& request,
                                    std::span<const int> fds);
+  OneShot<HelperReply> answer_of(const std::string& verb, Result<std::shared_ptr<Job>> job,
+                                 Nanos deadline);
   Status follow(const std::shared_ptr<Job>& job, Nanos deadline);
   void on_reply(const std::shared_ptr<Job>& job);
   void on_exit(const std::shared_ptr<Job>& job);

@@ -12,13 +12,13 @@
 #include "base/fd_layout.h"
 #include "base/mapped_status_page.h"
 #include "base/safe_path.h"
+#include "supervisor/root/group_end.h"
 
 namespace flodea::root {
 namespace {
 
 constexpr int kLogPipeBytes = 256 * 1024;
 constexpr Nanos kSetupDeadline = std::chrono::seconds(10);
-constexpr Nanos kEmptyDeadline = std::chrono::seconds(10);
 constexpr std::size_t kReportLimit = 4096;
 
 Error step_error(const std::string& step, int error) {
@@ -132,9 +132,18 @@ Status Instance::make_kept() {
   return {};
 }
 
-Result<SandboxRequest> Instance::sandbox_request(const OpenVolume& volume, UniqueFd& bundle) const {
-  bundle = TRY_CONTEXT(open_beneath(context_.bundles, request_.bundle(), O_PATH | O_DIRECTORY),
-                       "bundle");
+Result<Instance::Bundles> Instance::open_bundles() const {
+  Bundles out;
+  out.own = TRY_CONTEXT(open_beneath(context_.bundles, request_.bundle(), O_PATH | O_DIRECTORY),
+                        "bundle");
+  for (const std::string& layer : request_.layers())
+    out.layers.push_back(
+        TRY_CONTEXT(open_beneath(context_.bundles, layer, O_PATH | O_DIRECTORY), "layer " + layer));
+  return out;
+}
+
+Result<SandboxRequest> Instance::sandbox_request(const OpenVolume& volume,
+                                                 const Bundles& bundles) const {
   auto worker_filter = context_.filters.find("worker");
   auto agent_filter = context_.filters.find(request_.runtime());
   if (worker_filter == context_.filters.end() || agent_filter == context_.filters.end())
@@ -143,10 +152,12 @@ Result<SandboxRequest> Instance::sandbox_request(const OpenVolume& volume, Uniqu
                      .range = *range_,
                      .tmp_bytes = request_.limits().tmp_bytes(),
                      .open_files = request_.limits().open_files() + kWorkerOpenFiles,
-                     .bundle = bundle.get(),
+                     .bundle = bundles.own.get(),
+                     .layers = {},
                      .netns = volume.netns.get(),
                      .volume = volume.agent_tree.get(),
                      .group = &*group_};
+  for (const UniqueFd& layer : bundles.layers) out.layers.push_back(layer.get());
   // In the order of fd_layout::worker.
   out.worker_fds = {attach_.second.get(),        attach_.first.get(),
                     log_.second.get(),           log_.first.get(),
@@ -186,8 +197,8 @@ OneShot<std::string> Instance::read_report(UniqueFd report) {
 }
 
 Async<void> Instance::launch(OpenVolume& volume) {
-  UniqueFd bundle;
-  CO_TRY(auto request, sandbox_request(volume, bundle));
+  CO_TRY(auto bundles, open_bundles());
+  CO_TRY(auto request, sandbox_request(volume, bundles));
   CO_TRY(auto sandbox, launch_sandbox(context_.sandbox, request));
   std::int64_t go = sandbox.go_ns;
   // The sandbox holds these now: its mount namespace the tree, its processes the network namespace.
@@ -266,24 +277,7 @@ void Instance::on_worker_end() {
 }
 
 // Resolved once no process is left in the group, or after a while: true if it is empty.
-OneShot<bool> Instance::wait_empty() {
-  OneShot<bool> empty(context_.loop);
-  int fd = group_->events_fd();
-  auto timer = context_.loop.call_after(kEmptyDeadline, [this, fd, empty]() mutable {
-    context_.loop.unwatch(fd);
-    empty.set(false);
-  });
-  auto look = [this, fd, empty, timer]() mutable {
-    if (group_->populated().value_or(false)) return;
-    context_.loop.unwatch(fd);
-    context_.loop.cancel(timer);
-    empty.set(true);
-  };
-  auto watched = context_.loop.watch(fd, EPOLLPRI, [look](std::uint32_t) mutable { look(); });
-  if (!watched) spdlog::error("agent={} error=\"{}\"", agent_.text(), watched.error().describe());
-  look();
-  return empty;
-}
+OneShot<bool> Instance::wait_empty() { return wait_group_empty(context_.loop, *group_); }
 
 // Its group is empty a moment before it can be reaped.
 OneShot<bool> Instance::wait_reaped() {

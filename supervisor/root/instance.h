@@ -63,7 +63,13 @@ class Instance {
   Async<void> launch(OpenVolume& volume);
   Status make_own();
   Status make_kept();
-  Result<SandboxRequest> sandbox_request(const OpenVolume& volume, UniqueFd& bundle) const;
+  // The directories whose mounts a sandbox is made of; held until it is.
+  struct Bundles {
+    UniqueFd own;
+    std::vector<UniqueFd> layers;
+  };
+  Result<Bundles> open_bundles() const;
+  Result<SandboxRequest> sandbox_request(const OpenVolume& volume, const Bundles& bundles) const;
   OneShot<std::string> read_report(UniqueFd report);
   Status run(LaunchedSandbox sandbox);
   void note(const std::vector<PhaseTime>& phases);

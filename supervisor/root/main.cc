@@ -55,6 +55,7 @@ struct Programs {
   std::string path;
   UniqueFd dir;
   UniqueFd helper, worker, vault, control;
+  std::map<std::string, UniqueFd> jobs;  // by JobProgram::name
 };
 
 Result<UniqueFd> open_program(int dir, const char* name) {
@@ -80,6 +81,9 @@ Result<Programs> open_programs(const Config& config) {
   programs.helper = TRY(open_program(dir, "flodea-helper"));
   programs.worker = TRY(open_program(dir, "flodea-worker"));
   programs.vault = TRY(open_program(dir, "flodea-vault"));
+  for (const JobProgram& job : kJobPrograms) {
+    if (auto fd = open_program(dir, job.executable)) programs.jobs[job.name] = std::move(*fd);
+  }
   programs.control =
       TRY(open_program(dir, config.control.empty() ? "flodea-control" : config.control.c_str()));
   return programs;
@@ -207,9 +211,20 @@ Result<int> serve(const Config& config, Ground& g) {
       *g.journal, g.shared,
       filters,    g.dirs.bundles.get(),
       g.boot_id,  [&](const v1::InstanceExited& exit) { supervisor->on_instance_exit(exit); }};
+  Jobs jobs({.loop = *loop,
+             .helpers = helpers,
+             .cgroups = *g.cgroups,
+             .uids = *g.uids,
+             .journal = *g.journal,
+             .filters = filters,
+             .programs = std::move(g.programs.jobs),
+             .bundles = g.dirs.bundles.get(),
+             .boot_id = g.boot_id,
+             .cpu_millis = g.host.cpus() * 1000});
   Supervisor middle({.loop = *loop,
                      .instances = instances,
                      .volumes = volumes,
+                     .jobs = jobs,
                      .vault = vault_link,
                      .totals = totals_of(config, g.host),
                      .host = g.host,

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "base/bundle_rules.h"
+#include "supervisor/root/sandbox_child.h"
+
 namespace flodea::root {
 namespace {
 
@@ -59,8 +62,28 @@ Status check_start(const v1::StartRequest& start) {
   TRY(check_hash("bundle", start.bundle()));
   if (!is_row_name(start.runtime()))
     return invalid("runtime", "a runtime is 1 to 32 lower-case letters");
-  if (start.layers_size() != 0) return invalid("layers", "no package layers exist yet");
+  if (start.layers_size() > static_cast<int>(kMaxLayers))
+    return invalid("layers", "at most " + std::to_string(kMaxLayers) + " layers");
+  for (const std::string& layer : start.layers()) TRY(check_hash("layers", layer));
   return check_limits(start.limits());
+}
+
+Status check_job(const v1::RunJobRequest& job) {
+  if (job.program().empty() || job.program().size() > 32)
+    return invalid("program", "a program's name has 1 to 32 letters");
+  TRY(check_hash("bundle", job.bundle()));
+  if (!job.input().empty() && !check_bundle_path(job.input(), {}))
+    return invalid("input", "not a path of a bundle");
+  std::size_t bytes = 0;
+  for (const std::string& word : job.arguments()) bytes += word.size();
+  bool has_nul = std::ranges::any_of(
+      job.arguments(), [](const auto& word) { return word.find('\0') != std::string::npos; });
+  if (job.arguments_size() > kMaxJobArguments || bytes > kMaxJobArgumentBytes || has_nul)
+    return invalid("arguments", "at most " + std::to_string(kMaxJobArguments) + " words, " +
+                                    std::to_string(kMaxJobArgumentBytes) + " bytes in all");
+  TRY(check_range<std::uint64_t>("memory_bytes", job.memory_bytes(), 16ull << 20, 1ull << 40));
+  TRY(check_range<std::uint32_t>("seconds", job.seconds(), 1, 3600));
+  return check_range<std::uint64_t>("output_bytes", job.output_bytes(), 1, 1ull << 32);
 }
 
 Status check_verb(const Request& request) {
@@ -93,6 +116,8 @@ Status check_verb(const Request& request) {
     case Request::kList:
       if (!request.list().page_token().empty()) TRY(check_agent(request.list().page_token()));
       return check_range<std::uint32_t>("page_size", request.list().page_size(), 0, kMaxPage);
+    case Request::kRunJob:
+      return check_job(request.run_job());
     case Request::VERB_NOT_SET:
       return fail(Code::kUnimplemented, "no verb that this flodead knows");
   }

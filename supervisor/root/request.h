@@ -17,6 +17,8 @@ inline constexpr std::uint64_t kMinMemoryBytes = 4ull << 20;
 inline constexpr std::uint32_t kMaxPids = 32768;
 inline constexpr std::uint32_t kMaxOpenFiles = 16384;
 inline constexpr std::uint32_t kMaxPage = 200;
+inline constexpr int kMaxJobArguments = 16;
+inline constexpr std::size_t kMaxJobArgumentBytes = 4096;
 
 // kInvalidArgument with the field at fault. A message that cannot even be answered (no id, no
 // protobuf) has an empty field.

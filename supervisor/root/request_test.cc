@@ -50,7 +50,10 @@ TEST_CASE("each field of a Start is checked, and named when it is wrong") {
   CHECK(field_of([](v1::StartRequest& s) { s.set_hostname("a/b"); }) == "hostname");
   CHECK(field_of([](v1::StartRequest& s) { s.set_bundle("../volumes"); }) == "bundle");
   CHECK(field_of([](v1::StartRequest& s) { s.set_runtime("../worker"); }) == "runtime");
-  CHECK(field_of([](v1::StartRequest& s) { s.add_layers(std::string(64, 'c')); }) == "layers");
+  CHECK(field_of([](v1::StartRequest& s) { s.add_layers("app"); }) == "layers");
+  CHECK(field_of([](v1::StartRequest& s) {
+          for (int i = 0; i < 5; ++i) s.add_layers(std::string(64, 'c'));
+        }) == "layers");
   CHECK(field_of([](v1::StartRequest& s) { s.mutable_limits()->set_memory_bytes(0); }) ==
         "limits.memory_bytes");
   CHECK(field_of([](v1::StartRequest& s) { s.mutable_limits()->set_cpu_millis(0); }) ==

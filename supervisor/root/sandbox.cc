@@ -64,6 +64,7 @@ Status map_ids(int tree, int userns) {
 
 struct Trees {
   UniqueFd bundle;
+  std::vector<UniqueFd> layers;
   UniqueFd skeleton;
   std::vector<UniqueFd> host;
 };
@@ -73,6 +74,10 @@ Result<Trees> clone_trees(const SandboxTemplate& shared, const SandboxRequest& r
   trees.bundle = TRY(clone_tree(request.bundle, "", AT_EMPTY_PATH));
   trees.skeleton = TRY(clone_tree(AT_FDCWD, shared.skeleton.c_str(), 0));
   TRY(set_attributes(trees.bundle.get(), kReadOnly));
+  for (int layer : request.layers) {
+    trees.layers.push_back(TRY(clone_tree(layer, "", AT_EMPTY_PATH)));
+    TRY(set_attributes(trees.layers.back().get(), kReadOnly));
+  }
   TRY(set_attributes(trees.skeleton.get(), kReadOnly));
   TRY(set_attributes(request.volume, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV));
   for (const HostTree& tree : shared.trees) {
@@ -91,6 +96,7 @@ Status map_trees(const SandboxTemplate& shared, const SandboxRequest& request, c
   TRY_CONTEXT(map_ids(request.volume, userns), "volume");
   TRY_CONTEXT(map_ids(trees.skeleton.get(), userns), "skeleton");
   TRY_CONTEXT(map_ids(trees.bundle.get(), userns), "bundle");
+  for (const UniqueFd& layer : trees.layers) TRY_CONTEXT(map_ids(layer.get(), userns), "layer");
   for (std::size_t i = 0; i < trees.host.size(); ++i) {
     if (shared.trees[i].devices) continue;  // its owners mean nothing: every node is open to all
     auto mapped = map_ids(trees.host[i].get(), userns);
@@ -105,6 +111,8 @@ ChildPlan make_plan(const SandboxTemplate& shared, const SandboxRequest& request
   plan.layers = {TreeMount{trees.bundle.get(), kStageBundle},
                  TreeMount{trees.skeleton.get(), kStageSkeleton},
                  TreeMount{request.volume, kStageVolume}};
+  for (std::size_t i = 0; i < trees.layers.size(); ++i)
+    plan.layers[3 + i] = {trees.layers[i].get(), kStageLayers[i]};
   for (std::size_t i = 0; i < trees.host.size(); ++i)
     plan.mounts[i] = {trees.host[i].get(), shared.trees[i].target.c_str()};
   plan.hostname = request.hostname.c_str();
@@ -177,16 +185,21 @@ Result<LaunchedSandbox> launch_sandbox(const SandboxTemplate& shared,
                                        const SandboxRequest& request) {
   LaunchedSandbox sandbox;
   Stopwatch watch(sandbox.phases);
+  if (shared.trees.size() > ChildPlan().mounts.size() || request.layers.size() > kMaxLayers)
+    return fail(Code::kInternal, "too many trees of the host, or layers");
   auto trees = TRY(clone_trees(shared, request));
   Pipes pipes{TRY(make_pipe()), TRY(make_pipe(O_NONBLOCK))};
+  std::string overlay_options = "lowerdir=";
+  for (std::size_t i = 0; i < request.layers.size(); ++i)
+    overlay_options += std::string(kStageLayers[i]) + ":";
+  overlay_options += kOverlayOptions;
   std::string tmp_options = "size=" + std::to_string(request.tmp_bytes) + ",mode=1777";
   ChildPlan plan = make_plan(shared, request, trees);
   plan.go = pipes.go.first.get();
   plan.go_peer = pipes.go.second.get();
   plan.report = pipes.report.second.get();
+  plan.overlay_options = overlay_options.c_str();
   plan.tmp_options = tmp_options.c_str();
-  if (shared.trees.size() > plan.mounts.size())
-    return fail(Code::kInternal, "too many trees of the host");
   watch.lap("trees");
   sandbox.worker = TRY(clone_child(shared, request, plan));
   watch.lap("clone");

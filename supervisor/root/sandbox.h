@@ -42,7 +42,8 @@ struct SandboxRequest {
   UidRange range;
   std::uint64_t tmp_bytes = 0;
   std::uint64_t open_files = 0;
-  int bundle = -1;  // directory
+  int bundle = -1;          // directory
+  std::vector<int> layers;  // directories above it, the first on top; at most kMaxLayers
   int netns = -1;
   int volume = -1;  // detached mount with upper/ and work/
   std::array<int, kWorkerFds> worker_fds{};

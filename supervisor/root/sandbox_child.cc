@@ -58,7 +58,7 @@ bool attach(const TreeMount& mount) {
 
 bool attach_layers(const ChildPlan& plan) {
   for (const TreeMount& layer : plan.layers) {
-    if (!attach(layer)) return false;
+    if (layer.tree >= 0 && !attach(layer)) return false;
   }
   return true;
 }
@@ -77,8 +77,8 @@ bool writable() {
   return probe.valid() && ::unlink(kProbe) == 0;
 }
 
-bool mount_overlay(const ChildPlan&) {
-  return ::mount("overlay", kStageRoot, "overlay", kQuiet, kOverlayOptions) == 0 && writable();
+bool mount_overlay(const ChildPlan& plan) {
+  return ::mount("overlay", kStageRoot, "overlay", kQuiet, plan.overlay_options) == 0 && writable();
 }
 
 bool mount_trees(const ChildPlan& plan) {

@@ -50,11 +50,16 @@ inline constexpr unsigned kAgentUid = 1000;
 inline constexpr unsigned kAgentGid = 1000;
 inline constexpr int kWorkerFds = fd_layout::worker::kLast - fd_layout::worker::kAttach + 1;
 
+// Bundles above the agent's own, that Flodea made.
+inline constexpr std::size_t kMaxLayers = 4;
+
 struct ChildPlan {
   int go = -1;       // one byte from the parent: the maps are written, the mounts mapped
   int go_peer = -1;  // the parent's end of it, closed here: so a dead parent is end of file
   int report = -1;   // ChildReport
-  std::array<TreeMount, 3> layers{};  // bundle, skeleton, the volume's tree
+  std::array<TreeMount, 3 + kMaxLayers>
+      layers{};  // bundle, skeleton, the volume's tree, layers above the bundle; unused: tree -1
+  const char* overlay_options = nullptr;
   std::array<TreeMount, 12>
       mounts{};  // read-only trees of the host, below the overlay; unused ones have tree -1
   const char* tmp_options = nullptr;
@@ -73,8 +78,11 @@ inline constexpr const char* kStageBundle = "bundle";
 inline constexpr const char* kStageSkeleton = "skeleton";
 inline constexpr const char* kStageVolume = "volume";
 inline constexpr const char* kStageRoot = "root";
+inline constexpr std::array<const char*, kMaxLayers> kStageLayers{"layer0", "layer1", "layer2",
+                                                                  "layer3"};
+// Behind "lowerdir=" and the layers.
 inline constexpr const char* kOverlayOptions =
-    "lowerdir=bundle:skeleton,upperdir=volume/upper,workdir=volume/work,userxattr";
+    "bundle:skeleton,upperdir=volume/upper,workdir=volume/work,userxattr";
 
 [[noreturn]] void run_child(const ChildPlan& plan);
 

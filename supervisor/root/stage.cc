@@ -21,21 +21,11 @@ struct Directory {
   mode_t mode;
 };
 constexpr Directory kSkeleton[] = {
-    {"app", 0755},
-    {"data", 0700},
-    {"dev", 0755},
-    {"etc", 0755},
-    {"etc/ssl", 0755},
-    {"etc/alternatives", 0755},
-    {"home", 0755},
-    {"proc", 0555},
-    {"run", 0755},
-    {"tmp", 01777},
-    {"usr", 0755},
-    {"var", 0755},
-    {"var/tmp", 0755},
-    {"opt", 0755},
-    {"opt/flodea", 0755},
+    {"app", 0755},     {"data", 0700},    {"dev", 0755},
+    {"etc", 0755},     {"etc/ssl", 0755}, {"etc/alternatives", 0755},
+    {"home", 0755},    {"proc", 0555},    {"run", 0755},
+    {"tmp", 01777},    {"usr", 0755},     {"var", 0755},
+    {"var/tmp", 0755}, {"opt", 0755},     {"opt/flodea", 0755},
 };
 
 struct File {
@@ -149,6 +139,7 @@ Status enter_stage(int run_dir) {
   auto stage = TRY(open_beneath(run_dir, "stage", O_RDONLY | O_DIRECTORY));
   for (const char* name : {kStageBundle, kStageSkeleton, kStageVolume, kStageRoot, "dev"})
     TRY(make_directory(stage.get(), name, 0755));
+  for (const char* name : kStageLayers) TRY(make_directory(stage.get(), name, 0755));
   if (::fchdir(stage.get()) != 0) return fail_errno("chdir to the stage");
   if (::mount("tmpfs", "dev", "tmpfs", MS_NOSUID | MS_NOEXEC, "mode=0755,size=64k") != 0)
     return fail_errno("mount the prepared /dev");

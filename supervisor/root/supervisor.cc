@@ -276,6 +276,7 @@ Supervisor::Verb Supervisor::find_verb(v1::Request::VerbCase verb) {
       {v1::Request::kFreeze, &Supervisor::freeze},
       {v1::Request::kList, &Supervisor::list},
       {v1::Request::kAdopt, &Supervisor::adopt},
+      {v1::Request::kRunJob, &Supervisor::run_job},
   };
   for (const Row& row : kRows) {
     if (row.verb == verb) return row.run;
@@ -298,6 +299,7 @@ Detached Supervisor::serve(v1::Request request) {
     co_return;
   }
   answer->reply.set_id(id);
+  for (const UniqueFd& fd : answer->given) answer->fds.push_back(fd.get());
   control_.send(answer->reply, answer->fds);
 }
 

@@ -5,6 +5,7 @@
 #include "supervisor/root/agent_turns.h"
 #include "supervisor/root/control_link.h"
 #include "supervisor/root/instance.h"
+#include "supervisor/root/jobs.h"
 #include "supervisor/root/service.h"
 
 namespace flodea::root {
@@ -20,6 +21,7 @@ struct SupervisorParts {
   EventLoop& loop;
   InstanceContext& instances;
   Volumes& volumes;
+  Jobs& jobs;
   VaultLink& vault;
   Totals totals;
   v1::Host host;
@@ -56,7 +58,8 @@ class Supervisor {
  private:
   struct Answer {
     v1::Reply reply;
-    std::vector<int> fds;  // kept by an instance, sent in this turn
+    std::vector<int> fds;           // kept by an instance, sent in this turn
+    std::vector<UniqueFd> given{};  // sent after them, and then closed
   };
   using Verb = Async<Answer> (Supervisor::*)(v1::Request);
 
@@ -81,9 +84,11 @@ class Supervisor {
   Async<Answer> freeze(v1::Request request);
   Async<Answer> list(v1::Request request);
   Async<Answer> adopt(v1::Request request);
+  Async<Answer> run_job(v1::Request request);
 
   Instance* find(const std::string& agent_id, std::uint64_t generation);
   Status admit(const v1::StartRequest& request) const;
+  Status admit_memory(std::uint64_t bytes) const;
   Status admit_volume(std::uint64_t device_bytes) const;
   Answer started_answer(const Instance& instance) const;
   void describe(const Instance& instance, v1::Instance& out) const;

@@ -126,19 +126,23 @@ Async<Supervisor::Answer> Supervisor::destroy_volume(v1::Request request) {
 
 // ---- instances
 
-Status Supervisor::admit(const v1::StartRequest& request) const {
-  std::uint64_t memory = request.limits().memory_bytes();
+Status Supervisor::admit_memory(std::uint64_t bytes) const {
+  std::uint64_t memory = bytes + parts_.jobs.memory_bytes();
   for (const auto& [agent, instance] : instances_) memory += instance->memory_bytes();
-  if (stopping_) return fail(Code::kUnavailable, "flodead is shutting down");
-  if (instances_.size() >= parts_.totals.agents)
-    return exhausted("max-agents is " + std::to_string(parts_.totals.agents),
-                     "stop agents, or raise max-agents in flodead's settings");
   if (memory > parts_.totals.memory_bytes)
     return exhausted(
         "the memory limits of running agents would pass " +
             std::to_string(parts_.totals.memory_bytes) + " bytes",
         "stop agents, lower spec.resources.memory, or raise max-memory in flodead's settings");
   return {};
+}
+
+Status Supervisor::admit(const v1::StartRequest& request) const {
+  if (stopping_) return fail(Code::kUnavailable, "flodead is shutting down");
+  if (instances_.size() >= parts_.totals.agents)
+    return exhausted("max-agents is " + std::to_string(parts_.totals.agents),
+                     "stop agents, or raise max-agents in flodead's settings");
+  return admit_memory(request.limits().memory_bytes());
 }
 
 Supervisor::Answer Supervisor::started_answer(const Instance& instance) const {
@@ -236,6 +240,18 @@ Async<Supervisor::Answer> Supervisor::list(v1::Request request) {
     describe(*it->second, *page->add_instances());
   if (it != instances_.end())
     page->set_next_page_token(page->instances(page->instances_size() - 1).agent_id());
+  co_return std::move(answer);
+}
+
+// Admitted when its turn has come.
+Async<Supervisor::Answer> Supervisor::run_job(v1::Request request) {
+  if (stopping_) co_return fail(Code::kUnavailable, "flodead is shutting down");
+  auto running = parts_.jobs.run(std::move(*request.mutable_run_job()),
+                                 [this](std::uint64_t bytes) { return admit_memory(bytes); });
+  CO_TRY(auto result, co_await running);
+  Answer answer;
+  *answer.reply.mutable_run_job() = result.reply;
+  answer.given = std::move(result.fds);
   co_return std::move(answer);
 }
 

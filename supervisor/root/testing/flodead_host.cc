@@ -25,6 +25,10 @@ namespace {
 namespace fs = std::filesystem;
 constexpr int kPatienceMs = 20'000;
 const std::string kBundle(64, 'b');
+// Of the probe that stands in a job's place: files and sockets are let through, so that what stops
+// it is the sandbox.
+constexpr const char* kProbeProfile = R"({"include": ["job", "files"], "rules": [
+  {"syscalls": ["socket", "connect", "execve", "mount"], "action": "allow", "reason": "The probe tries them."}]})";
 
 template <class T>
 T must(Result<T> result) {
@@ -40,6 +44,9 @@ void install_programs(const std::string& dir) {
   fs::copy_file(FLODEA_SANDBOX_PROBE, dir + "/flodea-worker");
   fs::copy_file(FLODEA_CONTROL_STUB, dir + "/flodea-control");
   fs::copy(std::string(FLODEA_PROGRAMS) + "/policy/profiles", dir + "/policy/profiles");
+  fs::remove(dir + "/policy/profiles/unpacker.json");
+  fs::copy_file(FLODEA_JOB_PROBE, dir + "/flodea-unpack");
+  std::ofstream(dir + "/policy/profiles/unpacker.json") << kProbeProfile;
 }
 
 bool readable(int fd, int timeout_ms) {
@@ -279,6 +286,20 @@ Answered FlodeadHost::release(const AgentId& agent, std::uint64_t generation) {
   v1::Request request;
   request.mutable_release()->set_agent_id(agent.text());
   request.mutable_release()->set_generation(generation);
+  return ask(std::move(request));
+}
+
+Answered FlodeadHost::run_job(std::vector<std::string> arguments,
+                              const std::function<void(v1::RunJobRequest&)>& change) {
+  v1::Request request;
+  auto& job = *request.mutable_run_job();
+  job.set_program("unpacker");
+  job.set_bundle(kBundle);
+  for (std::string& word : arguments) job.add_arguments(std::move(word));
+  job.set_memory_bytes(32 << 20);
+  job.set_seconds(20);
+  job.set_output_bytes(1 << 20);
+  if (change) change(job);
   return ask(std::move(request));
 }
 

@@ -46,6 +46,10 @@ class FlodeadHost {
   Answered release(const AgentId& agent, std::uint64_t generation);
   Answered destroy(const AgentId& agent);
 
+  // Runs testing/job_probe.cc with these arguments, in the place of a program of Flodea's.
+  Answered run_job(std::vector<std::string> arguments,
+                   const std::function<void(v1::RunJobRequest&)>& change = {});
+
   pid_t pid() const { return flodead_.pid(); }
   // Returns when no helper is left but the one that stands ready: one answers before it ends.
   void settle();
