@@ -26,12 +26,28 @@ struct LaunchPlan {
   std::uint32_t gid = 1000;
 };
 
+// What Flodea makes of a bundle before an agent on it can start, and shows above it: the output of
+// one of its programs, run in a sandbox of its own (proto/flodea/root/v1, RunJob).
+struct LayerRecipe {
+  std::string program;
+  std::vector<std::string> arguments;
+  std::string input;    // the file of the bundle that is all it reads; empty: any of them
+  std::string output;   // its output is this one file of /app, authenticated; empty: it is a tree
+  std::string version;  // of what will use it: for another one it is made anew
+  std::string field;    // of the manifest, that an error is about
+  std::uint64_t memory_bytes = 0;
+  std::uint32_t seconds = 0;
+  std::uint64_t output_bytes = 0;
+};
+
 enum class ReadyWhen { kExecuted, kAgentSays };
 
 struct Runtime {
   std::string_view type;         // spec.runtime.type
   std::uint64_t minimum_memory;  // bytes of spec.resources.memory below which it cannot start
   Status (*validate)(const AgentSpec& spec);  // error.field names what is wrong
+  // The first is shown on top. `version`: of the runtime, as this host has it.
+  std::vector<LayerRecipe> (*layers)(const AgentSpec& spec, std::string_view version);
   LaunchPlan (*launch_plan)(const AgentManifest& manifest);
   ReadyWhen (*ready)(const AgentSpec& spec);
 };

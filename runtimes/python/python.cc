@@ -16,6 +16,8 @@ Status validate(const AgentSpec& spec) {
                          "name a file that ends in .py");
 }
 
+std::vector<LayerRecipe> layers(const AgentSpec&, std::string_view) { return {}; }
+
 LaunchPlan launch_plan(const AgentManifest& manifest) {
   const RuntimeSpec& spec = manifest.spec.runtime;
   LaunchPlan plan;
@@ -39,6 +41,7 @@ Runtime python_runtime() {
   return {.type = kPython.name,
           .minimum_memory = kMinimumMemory,
           .validate = validate,
+          .layers = layers,
           .launch_plan = launch_plan,
           .ready = ready};
 }

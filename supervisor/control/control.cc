@@ -13,6 +13,8 @@
 #include "policy/profiles/control.h"
 #include "policy/restrict_self.h"
 #include "runtimes/runtime.h"
+#include "supervisor/control/layers/entries_client.h"
+#include "supervisor/control/layers/layers.h"
 #include "supervisor/control/lifecycle/engine.h"
 #include "supervisor/control/lifecycle/host_effects.h"
 #include "supervisor/control/lifecycle/self_host.h"
@@ -66,23 +68,30 @@ struct Control::Parts {
   std::unique_ptr<SelfHost> self;
   std::unique_ptr<Gateway> gateway;
   std::unique_ptr<VaultClient> vault;
+  std::unique_ptr<LayerStore> layer_store;
+  std::unique_ptr<Layers> layers;
+  std::map<std::string, std::string> runtime_versions;  // on this host
   std::unique_ptr<HostEffects> effects;
   std::unique_ptr<OperatorsServer> operators;
   // Destroyed before what its tasks use. What may take long on a disk is not for the core thread.
   std::unique_ptr<SerialExecutor> disk = std::make_unique<SerialExecutor>(2, "disk");
   std::shared_ptr<SerialExecutor::Strand> log_files = disk->make_strand();
   std::shared_ptr<SerialExecutor::Strand> bundle_files = disk->make_strand();
+  std::shared_ptr<SerialExecutor::Strand> layer_files = disk->make_strand();
   std::thread farewell;  // ends the operators' server while the loop still answers its calls
   Status outcome;
 
   Status open_state();
   Status make_metrics();
   Status make_gateway_and_effects();
+  Status make_layers();
+  void ensure_layers(const AgentSpec& spec, Layers::Callback<std::vector<BundleDigest>> done);
   void on_limit(const LimitNotice& notice);
   void greet();
   void take_over(HostFacts host);
   void serve(const HostFacts& host);
   void collect_bundles();
+  void condemn_bundles(std::set<BundleDigest> in_use);
   void end();
   void fail_with(Error error);
 };
@@ -175,18 +184,48 @@ Status Control::Parts::make_gateway_and_effects() {
              loop->post([this, why = std::move(why).with_context("guard")] { fail_with(why); });
            }}));
   vault = TRY(VaultClient::create(*loop, std::move(fds.vault)));
-  HostParts host{.loop = *loop,
-                 .clock = clock,
-                 .vault = *vault,
-                 .gateway = *gateway,
-                 .logs = *logs,
-                 .disk = [this](std::function<void()> task) { log_files->post(std::move(task)); },
-                 .meters = meters,
-                 .state_dir = fds.state_dir.get(),
-                 .spec_json = spec_json,
-                 .root_lost = [this](const Error& why) { fail_with(why); }};
+  HostParts host{
+      .loop = *loop,
+      .clock = clock,
+      .vault = *vault,
+      .gateway = *gateway,
+      .logs = *logs,
+      .disk = [this](std::function<void()> task) { log_files->post(std::move(task)); },
+      .meters = meters,
+      .state_dir = fds.state_dir.get(),
+      .spec_json = spec_json,
+      .layers = [this](const AgentSpec& spec, auto done) { ensure_layers(spec, std::move(done)); },
+      .root_lost = [this](const Error& why) { fail_with(why); }};
   effects = TRY(HostEffects::create(std::move(host), std::move(fds.root), *engine));
+  return make_layers();
+}
+
+Status Control::Parts::make_layers() {
+  auto bundles_dir = TRY(open_directory(fds.state_dir, "bundles"));
+  layer_store = TRY(LayerStore::open(*bundles, std::move(bundles_dir), read_entries));
+  auto on_damage = [this](const std::string& what) {
+    spdlog::error("error=\"{}; it is made anew\"", what);
+    (void)events->record({.kind = "layer.damaged", .message = what + "; it is made anew"});
+  };
+  layers = std::make_unique<Layers>(Layers::Parts{
+      .store = *layer_store,
+      .disk = [this](std::function<void()> task) { layer_files->post(std::move(task)); },
+      .post = [this](std::function<void()> task) { loop->post(std::move(task)); },
+      .run_job = [this](const JobRequest& request,
+                        auto done) { effects->run_job(request, std::move(done)); },
+      .code_key = [this](auto done) { vault->get_code_key(std::move(done)); },
+      .on_damage = on_damage});
   return {};
+}
+
+void Control::Parts::ensure_layers(const AgentSpec& spec,
+                                   Layers::Callback<std::vector<BundleDigest>> done) {
+  auto runtime = find_runtime(spec.runtime.type);
+  if (!runtime) return done(tl::unexpected(std::move(runtime).error()));
+  auto version = runtime_versions.find(spec.runtime.type);
+  if (version == runtime_versions.end())  // refused by admission, which says more
+    return done(std::vector<BundleDigest>());
+  layers->ensure(spec.bundle, (*runtime)->layers(spec, version->second), std::move(done));
 }
 
 void Control::Parts::on_limit(const LimitNotice& notice) {
@@ -208,6 +247,7 @@ void Control::Parts::greet() {
 }
 
 void Control::Parts::take_over(HostFacts host) {
+  runtime_versions = host.runtimes;
   engine->recover(*effects, *metrics, host, [this, host](Status recovered) {
     if (!recovered) return fail_with(std::move(recovered).error());
     serve(host);
@@ -229,16 +269,25 @@ void Control::Parts::serve(const HostFacts& host) {
   spdlog::info("state=up version={} epoch={}", FLODEA_VERSION, config.epoch);
 }
 
-// Condemned on the core thread, so that no apply comes between asking and removing.
 void Control::Parts::collect_bundles() {
-  auto condemned = bundles->condemn_unused(engine->bundles_in_use(), clock.wall());
+  layers->collect(engine->bundles_in_use(), clock.wall(),
+                  [this](Result<std::set<BundleDigest>> needed) {
+                    if (needed) return condemn_bundles(std::move(*needed));
+                    spdlog::warn("error=\"layers: {}\"", needed.error().describe());
+                  });
+  loop->call_after(kCollectBundles, [this] { collect_bundles(); });
+}
+
+// Condemned on the core thread, so that no apply comes between asking and removing.
+void Control::Parts::condemn_bundles(std::set<BundleDigest> in_use) {
+  in_use.merge(engine->bundles_in_use());
+  auto condemned = bundles->condemn_unused(in_use, clock.wall());
   if (!condemned) spdlog::warn("error=\"bundles: {}\"", condemned.error().describe());
   if (condemned && *condemned > 0) spdlog::info("bundles-removed={}", *condemned);
   bundle_files->post([this] {
     if (Status removed = bundles->remove_condemned(); !removed)
       spdlog::warn("error=\"bundles: {}\"", removed.error().describe());
   });
-  loop->call_after(kCollectBundles, [this] { collect_bundles(); });
 }
 
 // Every agent is stopped. Calls under way are answered, then the loop ends.

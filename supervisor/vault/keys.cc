@@ -236,6 +236,16 @@ Result<LogKey> KeyStore::make_log_key(const AgentId& agent) {
   return make<32>(agent, &KeyFile::log, kLog);
 }
 
+Result<LogKey> KeyStore::code_key() const {
+  constexpr std::string_view kPurpose = "flodea code key 1";
+  TRY(require_right_key());
+  auto key = TRY(LogKey::zeroed());
+  if (::crypto_generichash(key.raw(), LogKey::kSize, bytes_of(kPurpose), kPurpose.size(),
+                           node_key_.raw(), NodeKey::kSize) != 0)
+    return fail(Code::kInternal, "the code key cannot be derived");
+  return key;
+}
+
 Result<VolumeKey> KeyStore::volume_key(const AgentId& agent) const {
   TRY(require_right_key());
   auto file = TRY(load(agent));

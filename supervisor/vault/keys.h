@@ -34,6 +34,8 @@ class KeyStore {
   // The keys of `agent`, made where there are none.
   Result<VolumeKey> make_volume_key(const AgentId& agent);
   Result<LogKey> make_log_key(const AgentId& agent);
+  // Of machine code that control keeps: derived from the node key, never stored.
+  Result<LogKey> code_key() const;
   // kNotFound without a key; kDataLoss when the node key does not open it.
   Result<VolumeKey> volume_key(const AgentId& agent) const;
 

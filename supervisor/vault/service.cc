@@ -29,6 +29,8 @@ const char* verb_name(const v1::Request& request) {
       return "destroy";
     case v1::Request::kGetLogKey:
       return "get_log_key";
+    case v1::Request::kGetCodeKey:
+      return "get_code_key";
     case v1::Request::kPing:
       return "ping";
     case v1::Request::kAttachControl:
@@ -41,8 +43,9 @@ const char* verb_name(const v1::Request& request) {
 
 // Control has no business with volumes, and flodead none with logs.
 bool may_ask(Peer peer, const v1::Request& request) {
-  bool log_key = request.verb_case() == v1::Request::kGetLogKey;
-  return peer == Peer::kControl ? log_key : !log_key;
+  bool gives_key = request.verb_case() == v1::Request::kGetLogKey ||
+                   request.verb_case() == v1::Request::kGetCodeKey;
+  return peer == Peer::kControl ? gives_key : !gives_key;
 }
 
 void put_error(v1::Reply& reply, const Error& error) {
@@ -71,6 +74,8 @@ class Service::Call {
         return destroy(request.destroy(), *reply.mutable_destroy());
       case v1::Request::kGetLogKey:
         return log_key(request.get_log_key(), *reply.mutable_get_log_key());
+      case v1::Request::kGetCodeKey:
+        return code_key(*reply.mutable_get_code_key());
       case v1::Request::kPing:
         return {};
       case v1::Request::kAttachControl:
@@ -142,6 +147,12 @@ class Service::Call {
     return {};
   }
 
+  Status code_key(v1::GetCodeKeyReply& reply) {
+    auto key = TRY(s_.keys_.code_key());
+    reply.set_key(key.raw(), LogKey::kSize);
+    return {};
+  }
+
   Status log_key(const v1::GetLogKeyRequest& request, v1::GetLogKeyReply& reply) {
     auto agent = TRY(AgentId::parse(request.agent_id()));
     auto key = TRY(s_.keys_.make_log_key(agent));
@@ -187,6 +198,7 @@ Service::Outcome Service::handle(Peer peer, const std::string& bytes, std::vecto
   reply.set_id(request.id());
   reply.SerializeToString(&outcome.reply);
   if (reply.has_get_log_key()) wipe(*reply.mutable_get_log_key()->mutable_key());
+  if (reply.has_get_code_key()) wipe(*reply.mutable_get_code_key()->mutable_key());
   return outcome;
 }
 

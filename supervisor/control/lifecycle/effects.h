@@ -54,6 +54,9 @@ class Effects {
   using Callback = std::function<void(Result<T>)>;
   virtual ~Effects() = default;
 
+  // What an agent needs beside its bundle is made where it is missing: so that what is wrong with a
+  // bundle is said when it is applied. Errors name the field.
+  virtual void prepare(const AgentSpec& spec, Callback<void> done) = 0;
   virtual void start(StartOrder order) = 0;  // then on_present or on_ended
   virtual void adopt(StartOrder order,
                      const ListedInstance& instance) = 0;  // the same for one that flodead kept

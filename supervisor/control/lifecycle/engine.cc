@@ -262,6 +262,11 @@ void Engine::check_closed() {
 
 void Engine::end_waits() {
   Error why = fail(Code::kUnavailable, "the supervisor is shut down").value();
+  for (auto& [name, queue] : std::exchange(applying_, {})) {
+    for (auto& applying : queue) {
+      if (auto done = std::exchange(applying->done, nullptr)) done(tl::unexpected(why));
+    }
+  }
   for (auto& [id, agent] : agents_) {
     for (Wait& wait : std::exchange(agent->waits, {})) wait.done(tl::unexpected(why));
     for (auto& done : std::exchange(agent->removals, {})) done(tl::unexpected(why));

@@ -6,6 +6,7 @@
 // the next one finds them by state.db and flodead's inventory (`recover`).
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -92,6 +93,7 @@ class Engine final : public Lifecycle, public EffectEvents {
  private:
   struct Agent;
   struct Wait;
+  struct Applying;
   using Change = std::function<void(StoredAgent&)>;
 
   // engine.cc: stepping
@@ -123,6 +125,8 @@ class Engine final : public Lifecycle, public EffectEvents {
 
   // engine_verbs.cc
   void when_open(std::function<void()> request);
+  void apply_next(const std::string& name);
+  void apply_prepared(const std::shared_ptr<Applying>& applying, Status prepared);
   void apply_now(AgentManifest manifest, bool start, bool wait, const Callback<ApplyOutcome>& done);
   Result<ApplyOutcome::Kind> take_manifest(AgentManifest& manifest, bool start);
   Result<ApplyOutcome::Kind> create_agent(AgentManifest& manifest);
@@ -145,6 +149,8 @@ class Engine final : public Lifecycle, public EffectEvents {
   bool closing_ = false;
   bool closed_told_ = false;
   std::vector<std::function<void()>> held_back_;  // requests before the recovery is done
+  std::map<std::string, std::deque<std::shared_ptr<Applying>>>
+      applying_;  // by name, in order: the first is being prepared
   std::map<AgentId, std::unique_ptr<Agent>> agents_;
   std::map<std::string, AgentId> names_;
   AgentNames directory_;

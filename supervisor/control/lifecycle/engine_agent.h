@@ -33,4 +33,13 @@ struct Engine::Agent {
   std::vector<Callback<RemovalReceipt>> removals;
 };
 
+// One at a time for an agent, in the order they came: what they need may take long to make.
+struct Engine::Applying {
+  AgentManifest manifest;
+  bool start = false;
+  bool wait = false;
+  Callback<ApplyOutcome> done;  // empty once answered
+  Nanos asked{};
+};
+
 }  // namespace flodea::control

@@ -336,3 +336,73 @@ TEST_CASE("what flodead tells before the recovery is heard, and hurts nothing") 
   CHECK(b.state() == (closing ? "stopping" : "running"));
   CHECK(b.closed == 0);  // an agent is still to be stopped
 }
+
+namespace {
+
+// Applies whose preparation the test ends.
+struct PreparingBench : EngineBench {
+  std::vector<Effects::Callback<void>> preparing;
+  std::vector<std::string> answers;
+
+  PreparingBench() {
+    effects.preparing = [this](const AgentSpec&, Effects::Callback<void> done) {
+      preparing.push_back(std::move(done));
+    };
+  }
+  void ask(const std::string& name, std::uint32_t cpu_millis) {
+    auto m = manifest(name);
+    m.spec.resources.cpu_millis = cpu_millis;
+    engine->apply(std::move(m), true, false, [this, name, cpu_millis](auto r) {
+      answers.push_back(name + " " + std::to_string(cpu_millis) +
+                        (r ? "" : " " + r.error().message));
+    });
+    run_posted();
+  }
+  void prepared(std::size_t index, Status status = {}) {
+    preparing.at(index)(std::move(status));
+    run_posted();
+  }
+};
+
+}  // namespace
+
+TEST_CASE("one agent's applies are prepared in their order, and another agent's beside them") {
+  PreparingBench b;
+  b.ask("ledger", 700);
+  b.ask("ledger", 500);
+  b.ask("other", 300);
+  CHECK(b.preparing.size() == 2);
+  b.prepared(1);
+  CHECK(b.answers == std::vector<std::string>{"other 300"});
+  b.prepared(0);
+  REQUIRE(b.preparing.size() == 3);
+  CHECK(b.view()->manifest.spec.resources.cpu_millis == 700);
+  b.prepared(2);
+  CHECK(b.answers.back() == "ledger 500");
+  CHECK(b.view()->manifest.spec.resources.cpu_millis == 500);
+}
+
+TEST_CASE("what an agent needs and cannot have made refuses its apply, and nothing is half made") {
+  PreparingBench b;
+  b.ask("ledger", 700);
+  b.prepared(0, fail(Code::kInvalidArgument, "main.wasm: unknown import env.gift"));
+  CHECK(b.answers.back() == "ledger 700 agent ledger: main.wasm: unknown import env.gift");
+  CHECK_FALSE(b.view());
+  b.ask("ledger", 500);
+  b.prepared(1);
+  CHECK(b.answers.back() == "ledger 500");
+  b.ask("ledger", 300);
+  b.prepared(2, fail(Code::kInvalidArgument, "main.wasm: truncated"));
+  CHECK(b.view()->manifest.spec.resources.cpu_millis == 500);
+}
+
+TEST_CASE("an apply that is being prepared at the end is answered, once") {
+  PreparingBench b;
+  b.ask("ledger", 700);
+  b.ask("ledger", 500);
+  b.engine->end_waits();
+  CHECK(b.answers == std::vector<std::string>{"ledger 700 the supervisor is shut down",
+                                              "ledger 500 the supervisor is shut down"});
+  b.prepared(0);
+  CHECK(b.answers.size() == 2);
+}

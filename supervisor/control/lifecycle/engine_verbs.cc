@@ -38,13 +38,45 @@ Result<Engine::Agent*> Engine::agent_for(const std::string& name) {
 // ---- apply
 
 void Engine::apply(AgentManifest manifest, bool start, bool wait, Callback<ApplyOutcome> done) {
-  Nanos asked = parts_.clock.boot();
-  when_open(
-      [this, manifest = std::move(manifest), start, wait, done = std::move(done), asked]() mutable {
-        std::string name = manifest.name;
-        if (Agent* agent = find(name)) agent->asked = asked;
-        apply_now(std::move(manifest), start, wait, done);
-      });
+  auto applying = std::make_shared<Applying>(Applying{.manifest = std::move(manifest),
+                                                      .start = start,
+                                                      .wait = wait,
+                                                      .done = std::move(done),
+                                                      .asked = parts_.clock.boot()});
+  when_open([this, applying] {
+    auto& queue = applying_[applying->manifest.name];
+    queue.push_back(applying);
+    if (queue.size() == 1) apply_next(applying->manifest.name);
+  });
+}
+
+void Engine::apply_next(const std::string& name) {
+  std::shared_ptr<Applying> applying = applying_.at(name).front();
+  const AgentSpec& spec = applying->manifest.spec;
+  if (Status checked = parts_.check_spec(spec); !checked || closing_)
+    return apply_prepared(applying, std::move(checked));
+  effects_->prepare(spec,
+                    [this, applying](Status prepared) { apply_prepared(applying, prepared); });
+}
+
+void Engine::apply_prepared(const std::shared_ptr<Applying>& applying, Status prepared) {
+  std::string name = applying->manifest.name;
+  auto done = std::exchange(applying->done, nullptr);
+  if (!done) return;  // answered by `end_waits`
+  if (!prepared) {
+    done(tl::unexpected(std::move(prepared).error().with_context("agent " + name)));
+  } else {
+    if (Agent* agent = find(name)) agent->asked = applying->asked;
+    apply_now(std::move(applying->manifest), applying->start, applying->wait, done);
+  }
+  auto queue = applying_.find(name);
+  queue->second.pop_front();
+  if (queue->second.empty())
+    applying_.erase(queue);
+  else
+    parts_.post([this, name] {
+      if (applying_.contains(name)) apply_next(name);
+    });
 }
 
 void Engine::apply_now(AgentManifest manifest, bool start, bool wait,

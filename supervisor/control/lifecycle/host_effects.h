@@ -33,7 +33,10 @@ struct HostParts {
   Meters& meters;
   int state_dir = -1;                                          // O_PATH, for its free space
   std::function<std::string(const AgentManifest&)> spec_json;  // for Self/Describe
-  std::function<void(const Error&)> root_lost;                 // flodead is gone: this control ends
+  // The layers of an agent, found or made; may answer at once.
+  std::function<void(const AgentSpec&, std::function<void(Result<std::vector<BundleDigest>>)>)>
+      layers;
+  std::function<void(const Error&)> root_lost;  // flodead is gone: this control ends
 };
 
 struct HostInstance;
@@ -49,6 +52,9 @@ class HostEffects final : public Effects, private RootEvents {
   // The guard has closed this agent's connection: its worker gets a fresh one, soon.
   void reconnect(const AgentId& agent);
 
+  // For what is made for agents; on the core thread.
+  void run_job(const JobRequest& request, Callback<EndedJob> done);
+  void prepare(const AgentSpec& spec, Callback<void> done) override;
   void start(StartOrder order) override;
   void adopt(StartOrder order, const ListedInstance& instance) override;
   void stop(const AgentId& agent, Generation generation, Nanos grace,
@@ -79,6 +85,7 @@ class HostEffects final : public Effects, private RootEvents {
 
   // host_start.cc
   void send_start(const Key& key);
+  void send_start_on(const Key& key, std::vector<BundleDigest> layers);
   void started(const Key& key, Result<StartedInstance> reply, bool adopted);
   void fail_start(const Key& key, Ending ending);
   Status wire(HostInstance& instance, StartedInstance reply);

@@ -142,20 +142,22 @@ struct Bench {
     vault = std::move(*VaultClient::create(*loop, std::move(vault_pair->first), 20ms));
     auto pair = make_socketpair(SOCK_SEQPACKET | SOCK_NONBLOCK);
     root = std::make_unique<FakeRoot>(*loop, std::move(pair->second));
-    HostParts parts{.loop = *loop,
-                    .clock = clock,
-                    .vault = *vault,
-                    .gateway = gateway,
-                    .logs = logs,
-                    .disk =
-                        [this](auto task) {
-                          if (!disk_is_slow) return task();
-                          waiting.push_back(std::move(task));
-                        },
-                    .meters = meters,
-                    .state_dir = state.get(),
-                    .spec_json = [](const AgentManifest&) { return "{}"; },
-                    .root_lost = [](const Error&) {}};
+    HostParts parts{
+        .loop = *loop,
+        .clock = clock,
+        .vault = *vault,
+        .gateway = gateway,
+        .logs = logs,
+        .disk =
+            [this](auto task) {
+              if (!disk_is_slow) return task();
+              waiting.push_back(std::move(task));
+            },
+        .meters = meters,
+        .state_dir = state.get(),
+        .spec_json = [](const AgentManifest&) { return "{}"; },
+        .layers = [](const AgentSpec&, auto done) { done(std::vector<BundleDigest>()); },
+        .root_lost = [](const Error&) {}};
     effects = std::move(*HostEffects::create(std::move(parts), std::move(pair->first), seen));
     bool greeted = false;
     effects->hello([&](auto) { greeted = true; });

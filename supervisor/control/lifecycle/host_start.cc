@@ -38,9 +38,31 @@ void HostEffects::start(StartOrder order) {
   });
 }
 
+void HostEffects::run_job(const JobRequest& request, Callback<EndedJob> done) {
+  root_->run_job(request, std::move(done));
+}
+
+void HostEffects::prepare(const AgentSpec& spec, Callback<void> done) {
+  parts_.layers(spec, [done = std::move(done)](Result<std::vector<BundleDigest>> layers) {
+    done(layers ? Status() : Status(tl::unexpected(std::move(layers).error())));
+  });
+}
+
+// They were made when it was applied; another engine, or a lost file, makes them anew.
 void HostEffects::send_start(const Key& key) {
   HostInstance* instance = find(key);
   if (instance == nullptr) return;
+  parts_.layers(instance->order.manifest.spec,
+                [this, key](Result<std::vector<BundleDigest>> layers) {
+                  if (layers) return send_start_on(key, std::move(*layers));
+                  if (find(key) != nullptr)
+                    fail_start(key, ending_of_failed_start(std::move(layers).error()));
+                });
+}
+
+void HostEffects::send_start_on(const Key& key, std::vector<BundleDigest> layers) {
+  HostInstance* instance = find(key);
+  if (instance == nullptr || instance->releasing) return;
   const AgentManifest& manifest = instance->order.manifest;
   StartRequest request{.agent = key.first,
                        .generation = key.second,
@@ -48,7 +70,8 @@ void HostEffects::send_start(const Key& key) {
                        .bundle = manifest.spec.bundle,
                        .runtime = manifest.spec.runtime.type,
                        .resources = manifest.spec.resources,
-                       .tmp_bytes = tmp_bytes(manifest.spec.resources)};
+                       .tmp_bytes = tmp_bytes(manifest.spec.resources),
+                       .layers = std::move(layers)};
   Nanos sent = parts_.clock.boot();
   root_->start(request, [this, key, sent](Result<StartedInstance> reply) {
     if (HostInstance* found = find(key))

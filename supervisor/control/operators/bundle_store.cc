@@ -69,9 +69,31 @@ Status BundleStore::sweep(bool (*goes)(std::string_view name)) {
   return {};
 }
 
-Result<BundleUpload> BundleStore::receive() {
+Result<BundleUpload> BundleStore::receive() { return receive(limits_); }
+
+Result<BundleUpload> BundleStore::receive(const BundleLimits& limits) {
   auto directory = TRY(bundles_.duplicate());
-  return BundleUpload::start(std::move(directory), limits_, naming_);
+  return BundleUpload::start(std::move(directory), limits, naming_);
+}
+
+Result<UniqueFd> BundleStore::open_file(const BundleDigest& digest, const std::string& file) const {
+  TRY(check_bundle_path(file, limits_));
+  auto fd = TRY(open_beneath(bundles_.get(), digest.hex() + "/app/" + file,
+                             O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
+  struct stat st{};
+  if (::fstat(fd.get(), &st) != 0) return fail_errno("fstat " + file);
+  if (!S_ISREG(st.st_mode)) return fail(Code::kNotFound, file + " is not a regular file");
+  return fd;
+}
+
+Status BundleStore::drop(const BundleDigest& digest) {
+  {
+    std::lock_guard lock(*naming_);
+    std::string condemned = std::string(kCondemned) + AgentId::random().text();
+    if (::renameat(bundles_.get(), digest.hex().c_str(), bundles_.get(), condemned.c_str()) != 0)
+      return fail_errno("remove bundle " + digest.hex());
+  }
+  return remove_condemned();
 }
 
 bool BundleStore::has(const BundleDigest& digest) const {

@@ -103,6 +103,11 @@ class BundleStore {
   static Result<std::unique_ptr<BundleStore>> open(UniqueFd bundles, BundleLimits limits = {});
 
   Result<BundleUpload> receive();
+  Result<BundleUpload> receive(const BundleLimits& limits);
+  // A regular file of a bundle, for reading.
+  Result<UniqueFd> open_file(const BundleDigest& digest, const std::string& file) const;
+  // Removes it, whoever needs it: one whose content is not what its name says.
+  Status drop(const BundleDigest& digest);
   bool has(const BundleDigest& digest) const;
   // A regular file of this bundle? (A link is not: what it leads to may not exist in the sandbox.)
   bool contains(const BundleDigest& digest, const std::string& file) const;

@@ -28,11 +28,21 @@ class RootClient::Impl {
   }
 
   void request(pb::Request request, Handler handler) {
+    request_within({.attempts = kAttempts, .patience = patience_}, std::move(request),
+                   std::move(handler));
+  }
+
+  struct Asking {
+    int attempts = 0;
+    Nanos patience{};  // for each
+  };
+  void request_within(Asking asking, pb::Request request, Handler handler) {
     std::uint64_t id = next_id_++;
     request.set_id(id);
     Pending& pending = pending_[id];
     pending.bytes = request.SerializeAsString();
     pending.handler = std::move(handler);
+    pending.asking = asking;
     if (lost_)
       return loop_.post([this, id] { answer(id, fail(Code::kUnavailable, "flodead is gone")); });
     send(id);
@@ -53,6 +63,7 @@ class RootClient::Impl {
   struct Pending {
     std::string bytes;
     Handler handler;
+    Asking asking;
     int sent = 0;
     EventLoop::TimerId timer = 0;
   };
@@ -63,7 +74,7 @@ class RootClient::Impl {
     Pending& pending = it->second;
     ++pending.sent;
     loop_.cancel(pending.timer);
-    pending.timer = loop_.call_after(patience_, [this, id] { overdue(id); });
+    pending.timer = loop_.call_after(pending.asking.patience, [this, id] { overdue(id); });
     unsent_.push_back(id);
     flush();
   }
@@ -91,7 +102,7 @@ class RootClient::Impl {
   void overdue(std::uint64_t id) {
     auto it = pending_.find(id);
     if (it == pending_.end()) return;
-    if (it->second.sent < kAttempts) return send(id);
+    if (it->second.sent < it->second.asking.attempts) return send(id);
     answer(id, fail(Code::kDeadlineExceeded, "flodead did not answer"));
   }
 
@@ -292,6 +303,18 @@ void RootClient::destroy_volume(const AgentId& agent, Callback<RemovalReceipt> d
 
 void RootClient::list(Callback<std::vector<ListedInstance>> done) {
   impl_->list_page("", {}, std::move(done));
+}
+
+void RootClient::run_job(const JobRequest& request, Callback<EndedJob> done) {
+  pb::Request message;
+  *message.mutable_run_job() = encode_job(request);
+  // Another job may be under way, and its sandbox has to be made and undone.
+  Nanos patience = std::chrono::seconds(request.seconds) + kJobPatience;
+  impl_->request_within(
+      {.attempts = 1, .patience = patience}, std::move(message),
+      reading<EndedJob>(std::move(done), [](const pb::Reply& reply, auto& fds) -> Result<EndedJob> {
+        return ended_job(reply.run_job(), fds);
+      }));
 }
 
 void RootClient::set_deadline(const AgentId& agent, Generation generation, Nanos boot,

@@ -76,6 +76,24 @@ struct StartRequest {
   std::string runtime;
   Resources resources;
   std::uint64_t tmp_bytes = 0;
+  std::vector<BundleDigest> layers{};  // above the bundle, the first on top
+};
+
+// A program of flodead's table run once (proto/flodea/root/v1, RunJob).
+struct JobRequest {
+  BundleDigest bundle;
+  std::string program;
+  std::string input;
+  std::vector<std::string> arguments;
+  std::uint64_t memory_bytes = 0;
+  std::uint32_t seconds = 0;
+  std::uint64_t output_bytes = 0;
+};
+struct EndedJob {
+  bool signaled = false;
+  int value = 0;
+  bool out_of_memory = false;
+  UniqueFd output, messages;  // sealed memfds; of one that ran out of memory perhaps none
 };
 
 struct ServiceChange {
@@ -100,6 +118,7 @@ class RootClient {
   using Callback = std::function<void(Result<T>)>;
   static constexpr int kAttempts = 3;
   static constexpr Nanos kPatience = std::chrono::seconds(30);
+  static constexpr Nanos kJobPatience = std::chrono::minutes(15);
 
   // `events` must outlive the client. The socket is made non-blocking.
   static Result<std::unique_ptr<RootClient>> create(EventLoop& loop, UniqueFd socket,
@@ -117,6 +136,8 @@ class RootClient {
                Callback<std::vector<std::string>> done);  // leftovers
   void destroy_volume(const AgentId& agent, Callback<RemovalReceipt> done);
   void list(Callback<std::vector<ListedInstance>> done);  // every page
+  // Asked once, and waited for as long as the job may take.
+  void run_job(const JobRequest& request, Callback<EndedJob> done);
   void set_deadline(const AgentId& agent, Generation generation, Nanos boot, Callback<void> done);
   void freeze(const AgentId& agent, Generation generation, bool frozen, Callback<void> done);
 

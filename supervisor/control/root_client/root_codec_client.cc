@@ -124,7 +124,35 @@ root::v1::StartRequest encode_start(const StartRequest& request) {
   limits.set_pids(request.resources.pids);
   limits.set_open_files(request.resources.open_files);
   limits.set_tmp_bytes(request.tmp_bytes);
+  for (const BundleDigest& layer : request.layers) out.add_layers(layer.hex());
   return out;
+}
+
+root::v1::RunJobRequest encode_job(const JobRequest& request) {
+  root::v1::RunJobRequest out;
+  out.set_program(request.program);
+  out.set_bundle(request.bundle.hex());
+  out.set_input(request.input);
+  for (const std::string& word : request.arguments) out.add_arguments(word);
+  out.set_memory_bytes(request.memory_bytes);
+  out.set_seconds(request.seconds);
+  out.set_output_bytes(request.output_bytes);
+  return out;
+}
+
+Result<EndedJob> ended_job(const root::v1::RunJobReply& reply, std::vector<UniqueFd>& fds) {
+  EndedJob job{.signaled = reply.signaled(),
+               .value = reply.value(),
+               .out_of_memory = reply.oom_kills() > 0,
+               .output = {},
+               .messages = {}};
+  if (fds.size() == 2) {
+    job.output = std::move(fds[0]);
+    job.messages = std::move(fds[1]);
+  } else if (!job.out_of_memory) {
+    return fail(Code::kInternal, "flodead sent a job without what it wrote");
+  }
+  return job;
 }
 
 }  // namespace flodea::control

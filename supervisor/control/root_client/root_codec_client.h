@@ -16,5 +16,7 @@ Result<StartedInstance> started_with_fds(const root::v1::StartReply& reply,
 Result<InstanceExit> exit_of(const root::v1::InstanceExited& event);
 Result<ListedInstance> listed_of(const root::v1::Instance& instance);
 root::v1::StartRequest encode_start(const StartRequest& request);
+root::v1::RunJobRequest encode_job(const JobRequest& request);
+Result<EndedJob> ended_job(const root::v1::RunJobReply& reply, std::vector<UniqueFd>& fds);
 
 }  // namespace flodea::control

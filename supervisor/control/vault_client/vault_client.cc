@@ -23,10 +23,11 @@ Result<LogKey> key_of(pb::Reply& reply) {
                       .value();
     return tl::unexpected(std::move(error).with_remedy(reply.remedy()));
   }
-  std::string& text = *reply.mutable_get_log_key()->mutable_key();
+  std::string& text = reply.has_get_code_key() ? *reply.mutable_get_code_key()->mutable_key()
+                                               : *reply.mutable_get_log_key()->mutable_key();
   LogKey key{};
   if (text.size() != key.size())
-    return fail(Code::kInternal, "the vault sent a log key of another size");
+    return fail(Code::kInternal, "the vault sent a key of another size");
   std::copy(text.begin(), text.end(), key.begin());
   wipe(text);
   return key;
@@ -55,10 +56,20 @@ VaultClient::~VaultClient() {
 
 void VaultClient::get_log_key(const AgentId& agent, KeyCallback done) {
   pb::Request request;
-  std::uint64_t id = next_id_++;
-  request.set_id(id);
+  request.set_id(next_id_++);
   request.mutable_get_log_key()->set_agent_id(agent.text());
-  pending_[id] = {.request = request.SerializeAsString(), .done = std::move(done)};
+  ask(request.id(), request.SerializeAsString(), std::move(done));
+}
+
+void VaultClient::get_code_key(KeyCallback done) {
+  pb::Request request;
+  request.set_id(next_id_++);
+  request.mutable_get_code_key();
+  ask(request.id(), request.SerializeAsString(), std::move(done));
+}
+
+void VaultClient::ask(std::uint64_t id, std::string request, KeyCallback done) {
+  pending_[id] = {.request = std::move(request), .done = std::move(done)};
   send(id);
 }
 

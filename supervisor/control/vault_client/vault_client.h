@@ -1,8 +1,8 @@
-// Control's side of flodea-vault's protocol: the only thing control may ask is the key of an
-// agent's log (proto/flodea/vault/v1). Owner: the core thread; callbacks run on it. A vault that is
-// starting again answers late or never: a request is sent anew every `patience` until it is
-// answered or `kAttempts` are spent (then kUnavailable). Idempotent. Keys are wiped from messages
-// once taken.
+// Control's side of flodea-vault's protocol: control may ask for the key of an agent's
+// log, and for the one of kept machine code (proto/flodea/vault/v1). Owner: the core thread;
+// callbacks run on it. A vault that is starting again answers late or never: a request is sent anew
+// every `patience` until it is answered or `kAttempts` are spent (then kUnavailable). Idempotent.
+// Keys are wiped from messages once taken.
 #pragma once
 
 #include <cstdint>
@@ -28,6 +28,8 @@ class VaultClient {
   ~VaultClient();
 
   void get_log_key(const AgentId& agent, KeyCallback done);
+  // For machine code that is kept (supervisor/control/layers).
+  void get_code_key(KeyCallback done);
 
  private:
   struct Pending {
@@ -37,6 +39,7 @@ class VaultClient {
     EventLoop::TimerId timer = 0;
   };
   VaultClient(EventLoop& loop, UniqueFd socket, Nanos patience);
+  void ask(std::uint64_t id, std::string request, KeyCallback done);
   void send(std::uint64_t id);
   void overdue(std::uint64_t id);
   void turn();

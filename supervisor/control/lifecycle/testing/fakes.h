@@ -43,6 +43,10 @@ class FakeEffects final : public Effects {
   std::uint64_t free = 10ull << 30;
   bool destroy_fails = false;
 
+  std::function<void(const AgentSpec&, Callback<void>)> preparing;  // none: at once
+  void prepare(const AgentSpec& spec, Callback<void> done) override {
+    preparing ? preparing(spec, std::move(done)) : done({});
+  }
   void start(StartOrder order) override {
     note("start " + number(order.generation) + (order.volume_made ? "" : " new"));
   }
