@@ -17,6 +17,7 @@ inline constexpr std::uint64_t kMiB = 1ull << 20;
 
 struct RuntimeSpec {
   std::string type;        // row of the runtime table: "python"
+  std::string engine;      // which program of that type: "node"; empty where there is one only
   std::string entrypoint;  // file of the bundle, relative, normalised
   std::vector<std::string> args;
   std::map<std::string, std::string> env;

@@ -1,5 +1,6 @@
-// The runtimes a host may have: their name, which is also that of their system-call profile, and
-// the program that proves one is there. Data only: flodead looks for them, runtimes/ launches them.
+// The runtimes a host may have: their name, which is also that of their system-call profile, the
+// program that proves one is there, and the oldest version of it that will do. Data only: flodead
+// looks for them, control compares versions, runtimes/ launches them.
 #pragma once
 
 #include <string_view>
@@ -7,11 +8,13 @@
 namespace flodea {
 
 struct ProfiledRuntime {
-  std::string_view name;   // spec.runtime.type, policy/profiles/<name>.json
-  const char* executable;  // the same path on the host and in the sandbox
+  std::string_view name;             // spec.runtime.type, policy/profiles/<name>.json
+  const char* executable;            // the same path on the host and in the sandbox
+  std::string_view minimum_version;  // "3.11": compared number by number
 };
 
-inline constexpr ProfiledRuntime kPython{"python", "/usr/bin/python3"};
-inline constexpr ProfiledRuntime kProfiledRuntimes[] = {kPython};
+inline constexpr ProfiledRuntime kPython{"python", "/usr/bin/python3", "3.11"};
+inline constexpr ProfiledRuntime kJavascript{"javascript", "/usr/bin/node", "18"};
+inline constexpr ProfiledRuntime kProfiledRuntimes[] = {kPython, kJavascript};
 
 }  // namespace flodea

@@ -132,7 +132,7 @@ TEST_CASE("the agents' profiles refuse what would succeed without them") {
        },
        true},
   };
-  for (const char* name : {"base", "python"}) {
+  for (const char* name : {"base", "python", "javascript"}) {
     auto filter = filter_of(name);
     for (const Attempt& attempt : attempts) {
       CAPTURE(name, attempt.what);

@@ -42,14 +42,24 @@ struct LayerRecipe {
 
 enum class ReadyWhen { kExecuted, kAgentSays };
 
+// How an engine ends by itself when its memory does not suffice, before the kernel has to kill it.
+// The signal alone would also be a program's own abort(), so the memory it had used counts too.
+struct OutOfMemorySign {
+  int signal = 0;              // 0: it has no such way
+  std::uint32_t permille = 0;  // of its memory limit that was in use at the peak, at least
+  std::string_view said;       // what it has then written to its log
+};
+
 struct Runtime {
   std::string_view type;         // spec.runtime.type
+  std::string_view engine;       // spec.runtime.engine, its only value; empty: the type has none
   std::uint64_t minimum_memory;  // bytes of spec.resources.memory below which it cannot start
   Status (*validate)(const AgentSpec& spec);  // error.field names what is wrong
   // The first is shown on top. `version`: of the runtime, as this host has it.
   std::vector<LayerRecipe> (*layers)(const AgentSpec& spec, std::string_view version);
   LaunchPlan (*launch_plan)(const AgentManifest& manifest);
   ReadyWhen (*ready)(const AgentSpec& spec);
+  OutOfMemorySign out_of_memory = {};
 };
 
 // How rows refuse a manifest: kInvalidArgument with the field at fault and what to do.

@@ -2,6 +2,7 @@
 #include <array>
 #include <map>
 
+#include "runtimes/javascript/javascript.h"
 #include "runtimes/python/python.h"
 #include "runtimes/runtime.h"
 
@@ -9,7 +10,7 @@ namespace flodea {
 namespace {
 
 // One row per runtime, nothing registers itself.
-const std::array kRuntimes{python_runtime()};
+const std::array kRuntimes{python_runtime(), javascript_runtime()};
 
 }  // namespace
 

@@ -17,18 +17,17 @@ struct Options {
   std::string name;
 };
 
-// An entry point is recognised whether or not there is a runtime for it (docs/roadmap.md): so what
-// is said of a directory does not change its meaning once there is.
-enum class Runtime { kBuilt, kNotBuilt };
+// An entry point is recognised whether or not the supervisor has a runtime for it: that is its to
+// say.
 struct Guess {
   const char* file;
   const char* runtime;
-  Runtime state;
 };
-constexpr Guess kGuesses[] = {{"main.py", "python", Runtime::kBuilt},
-                              {"main.mjs", "javascript", Runtime::kNotBuilt},
-                              {"main.js", "javascript", Runtime::kNotBuilt},
-                              {"main.wasm", "wasm", Runtime::kNotBuilt}};
+constexpr Guess kGuesses[] = {{"main.py", "python"},
+                              {"main.mjs", "javascript"},
+                              {"main.cjs", "javascript"},
+                              {"main.js", "javascript"},
+                              {"main.wasm", "wasm"}};
 
 // "My Agent_2" → "my-agent-2"
 std::string name_from(const std::string& directory) {
@@ -44,24 +43,15 @@ std::string name_from(const std::string& directory) {
   return name;
 }
 
-tl::unexpected<Error> no_runtime(const std::string& directory, const Guess& guess) {
-  auto error = fail(Code::kFailedPrecondition,
-                    fmt::format("{} has {}, and this build of Flodea has no runtime \"{}\"",
-                                directory, guess.file, guess.runtime))
-                   .value();
-  return tl::unexpected(std::move(error).with_remedy("it runs python agents: main.py"));
-}
-
 Result<Guess> guess_entrypoint(const std::string& directory) {
   std::vector<Guess> found;
   for (const Guess& guess : kGuesses) {
     if (fs::is_regular_file(fs::path(directory) / guess.file)) found.push_back(guess);
   }
-  if (found.size() == 1 && found.front().state == Runtime::kNotBuilt)
-    return no_runtime(directory, found.front());
   if (found.size() == 1) return found.front();
   std::string what = found.empty()
-                         ? "has neither flodea.yaml nor main.py, main.mjs, main.js or main.wasm"
+                         ? "has neither flodea.yaml nor main.py, main.mjs, main.cjs, main.js or "
+                           "main.wasm"
                          : fmt::format("has both {} and {}", found[0].file, found[1].file);
   auto error = fail(Code::kInvalidArgument, directory + " " + what).value();
   return tl::unexpected(
@@ -97,8 +87,8 @@ void add_run(CLI::App& app, Session& session, Action& action) {
   auto options = std::make_shared<Options>();
   auto* command = app.add_subcommand(
       "run",
-      "Run the agent in a directory, by its flodea.yaml or its main.py (main.mjs, main.js and "
-      "main.wasm are recognised, but this build has no runtime for them)");
+      "Run the agent in a directory, by its flodea.yaml, or by its main.py, main.mjs, main.cjs, "
+      "main.js or main.wasm");
   command->add_option("dir", options->directory, "The directory")
       ->required()
       ->type_name("DIR")

@@ -62,6 +62,7 @@ void write_state(const pb::Agent& agent, Nanos now, Sheet& sheet) {
 void write_spec(const pb::AgentSpec& spec, Sheet& sheet) {
   sheet.section("runtime");
   sheet.inner("type", spec.runtime().type());
+  if (!spec.runtime().engine().empty()) sheet.inner("engine", spec.runtime().engine());
   sheet.inner("entrypoint", spec.runtime().entrypoint());
   for (const std::string& arg : spec.runtime().args()) sheet.inner("arg", printable(arg));
   for (const auto& [key, value] : spec.runtime().env())

@@ -39,6 +39,7 @@ ReadyWhen ready(const AgentSpec& spec) {
 
 Runtime python_runtime() {
   return {.type = kPython.name,
+          .engine = {},
           .minimum_memory = kMinimumMemory,
           .validate = validate,
           .layers = layers,

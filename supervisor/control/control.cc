@@ -38,9 +38,10 @@ std::function<double()> uniform_random() {
 }
 
 SpecBounds bounds_of(const HostFacts& host) {
-  SpecBounds bounds{.host_cpu_millis = host.cpus * 1000, .min_memory = {}};
+  SpecBounds bounds{.host_cpu_millis = host.cpus * 1000, .runtimes = {}};
   for (const Runtime& runtime : runtimes())
-    bounds.min_memory[std::string(runtime.type)] = runtime.minimum_memory;
+    bounds.runtimes[std::string(runtime.type)] = {runtime.minimum_memory,
+                                                  std::string(runtime.engine)};
   return bounds;
 }
 

@@ -35,7 +35,8 @@ std::string runtime_version(const std::string& executable) {
   auto output = first_output(executable);
   if (!output) return "";
   std::string line = output->substr(0, output->find('\n'));
-  return line.substr(line.rfind(' ') + 1);
+  std::string version = line.substr(line.rfind(' ') + 1);
+  return version.starts_with('v') ? version.substr(1) : version;  // node's
 }
 
 }  // namespace flodea::helper

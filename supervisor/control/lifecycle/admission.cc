@@ -1,8 +1,10 @@
 #include "supervisor/control/lifecycle/admission.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "base/quantity.h"
+#include "policy/profiled_runtimes.h"
 
 namespace flodea::control {
 namespace {
@@ -59,11 +61,44 @@ Status admit_cpu(const AgentSpec& spec, const HostFacts& host) {
                 "ask for at most " + std::to_string(host.cpus));
 }
 
+// "3.9.2" is older than "3.11": number by number, what a version does not have being 0.
+bool is_older(std::string_view version, std::string_view than) {
+  auto next_number = [](std::string_view& text) {
+    std::uint32_t number = 0;
+    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+    text.remove_prefix(text.starts_with('.') ? 1 : text.size());
+    return error == std::errc{} ? number : 0;
+  };
+  while (!version.empty() || !than.empty()) {
+    auto a = next_number(version), b = next_number(than);
+    if (a != b) return a < b;
+  }
+  return false;
+}
+
+// What is wrong with this host's program of a runtime; nothing if it will do.
+std::optional<std::string> fault_of(const ProfiledRuntime& runtime, const HostFacts& host) {
+  auto found = host.runtimes.find(std::string(runtime.name));
+  std::string needed = std::string(runtime.minimum_version) + " or newer is needed";
+  if (found == host.runtimes.end())
+    return "there is no " + std::string(runtime.executable) + ", " + needed;
+  if (!is_older(found->second, runtime.minimum_version)) return std::nullopt;
+  return std::string(runtime.executable) + " is " + found->second + ", " + needed;
+}
+
 Status admit_runtime(const AgentSpec& spec, const HostFacts& host) {
-  if (host.runtimes.contains(spec.runtime.type)) return {};
+  auto wanted = std::ranges::find(kProfiledRuntimes, spec.runtime.type, &ProfiledRuntime::name);
+  if (wanted == std::end(kProfiledRuntimes))
+    return refuse(Code::kFailedPrecondition, "spec.runtime.type",
+                  "this host has no " + spec.runtime.type + " runtime",
+                  "use one that `flodea node` lists");
+  auto fault = fault_of(*wanted, host);
+  if (!fault) return {};
   return refuse(Code::kFailedPrecondition, "spec.runtime.type",
-                "this host has no " + spec.runtime.type + " runtime",
-                "install it, then restart flodead");
+                "this host cannot run " + spec.runtime.type + " agents: " + *fault,
+                "install " + std::string(wanted->minimum_version) + " or newer as " +
+                    wanted->executable + ", then restart flodead");
 }
 
 Status admit_disk(const AgentSpec& spec, const HostRoom& room,
@@ -94,6 +129,15 @@ Status admit_disk(const AgentSpec& spec, const HostRoom& room,
 }
 
 }  // namespace
+
+std::vector<std::string> missing_runtimes(const HostFacts& host) {
+  std::vector<std::string> missing;
+  for (const ProfiledRuntime& runtime : kProfiledRuntimes) {
+    if (auto fault = fault_of(runtime, host))
+      missing.push_back("runtime " + std::string(runtime.name) + ": " + *fault);
+  }
+  return missing;
+}
 
 std::uint64_t image_bytes(std::uint64_t disk_bytes) {
   return disk_bytes + disk_bytes / 16 + 8 * kMiB;

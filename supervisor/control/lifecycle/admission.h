@@ -4,6 +4,8 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "policy/agent_spec.h"
 #include "supervisor/control/root_client/root_client.h"
@@ -19,6 +21,9 @@ struct HostRoom {
 // there is (or will be) one already.
 Status admit(const AgentSpec& spec, const HostFacts& host, const HostRoom& room,
              std::optional<std::uint64_t> volume_bytes);
+
+// A line for each runtime that this host has not, or too old.
+std::vector<std::string> missing_runtimes(const HostFacts& host);
 
 // What an encrypted image of this usable size may take on the host: file system metadata, journal,
 // the vault's header.

@@ -68,6 +68,15 @@ Ending recorded(const InstanceExit& exit, const StatusSnapshot& page,
   return unrecorded(exit);
 }
 
+// The runtime gave up for want of memory before the kernel had to.
+bool gave_up_for_memory(const InstanceExit& exit, const std::optional<StatusSnapshot>& page,
+                        const Launched& launched) {
+  const OutOfMemorySign& sign = launched.out_of_memory;
+  return sign.signal != 0 && page && page->exit_kind == ExitKind::kSignaled &&
+         page->exit_value == static_cast<std::uint32_t>(sign.signal) &&
+         exit.memory_peak >= launched.memory_bytes / 1000 * sign.permille;
+}
+
 bool was_killed(const std::optional<StatusSnapshot>& page) {
   if (!page || page->exit_kind == ExitKind::kNone) return true;
   return page->exit_kind == ExitKind::kSignaled && page->exit_value == SIGKILL;
@@ -76,7 +85,7 @@ bool was_killed(const std::optional<StatusSnapshot>& page) {
 }  // namespace
 
 Ending ending_of(const InstanceExit& exit, const std::optional<StatusSnapshot>& page,
-                 const std::string& executable) {
+                 const Launched& launched) {
   if (exit.killed_by == "vault lost") {
     return {.blame = Blame::kBlameless,
             .reason = Reason::kHost,
@@ -94,7 +103,14 @@ Ending ending_of(const InstanceExit& exit, const std::optional<StatusSnapshot>& 
             .message = "out of memory: " + killed_for_memory(exit),
             .exit_code = {}};
   }
-  return page ? recorded(exit, *page, executable) : unrecorded(exit);
+  if (gave_up_for_memory(exit, page, launched)) {
+    return {.blame = Blame::kFailure,
+            .reason = Reason::kOom,
+            .message = "out of memory: " + std::string(launched.out_of_memory.said) + " (" +
+                       signal_name(page->exit_value) + ")",
+            .exit_code = {}};
+  }
+  return page ? recorded(exit, *page, launched.executable) : unrecorded(exit);
 }
 
 Ending ending_of_failed_start(const Error& error) {

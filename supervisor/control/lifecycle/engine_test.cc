@@ -11,6 +11,17 @@ using namespace flodea::control;
 using namespace flodea::control::testing;
 using namespace std::chrono_literals;
 
+namespace {
+
+NodeStatus node_of(EngineBench& b) {
+  NodeStatus out;
+  b.engine->node([&](Result<NodeStatus> node) { out = std::move(node).value(); });
+  b.run_posted();
+  return out;
+}
+
+}  // namespace
+
 TEST_CASE("apply stores, starts, and the same manifest again changes nothing") {
   EngineBench b;
   auto created = b.apply(b.manifest());
@@ -57,6 +68,39 @@ TEST_CASE("what this host could never hold is refused at apply, and nothing is h
   CHECK_FALSE(refused.error().remedy.empty());
   CHECK(b.effects.take().empty());
   CHECK_FALSE(b.view());
+}
+
+TEST_CASE("a runtime that is too old or not there is refused at apply, naming both versions") {
+  EngineBench b;
+  auto [found, said] = GENERATE(table<std::string, std::string>(
+      {{"3.9.18", "/usr/bin/python3 is 3.9.18, 3.11 or newer is needed"},
+       {"2.7", "is 2.7, 3.11"},
+       {"3", "is 3, 3.11"},
+       {"", "there is no /usr/bin/python3, 3.11 or newer is needed"}}));
+  b.host.runtimes = {{"javascript", "20.1.0"}};
+  if (!found.empty()) b.host.runtimes["python"] = found;
+  REQUIRE(b.reborn());
+  auto refused = b.apply(b.manifest());
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == Code::kFailedPrecondition);
+  CHECK(refused.error().field == "spec.runtime.type");
+  CHECK(refused.error().message.find(said) != std::string::npos);
+  CHECK(refused.error().remedy ==
+        "install 3.11 or newer as /usr/bin/python3, then restart flodead");
+  const std::vector<std::string> missing = node_of(b).missing;
+  CHECK(std::ranges::any_of(missing, [&](const std::string& line) {
+    return line.starts_with("runtime python: ") && line.find(said) != std::string::npos;
+  }));
+}
+
+TEST_CASE("a runtime of the version that is needed, or a newer one, is taken") {
+  EngineBench b;
+  b.host.runtimes["python"] = GENERATE("3.11", "3.11.0rc1", "3.12.1", "4", "10.0");
+  REQUIRE(b.reborn());
+  CHECK(b.apply(b.manifest()));
+  const std::vector<std::string> missing = node_of(b).missing;
+  CHECK(std::ranges::none_of(
+      missing, [](const std::string& line) { return line.starts_with("runtime python"); }));
 }
 
 TEST_CASE(

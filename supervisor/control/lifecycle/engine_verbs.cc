@@ -345,6 +345,7 @@ NodeStatus Engine::node_status() {
                   .epoch = host_.epoch,
                   .started = started_,
                   .disk_free = effects_->disk_free()};
+  for (std::string& fault : missing_runtimes(host_)) node.missing.push_back(std::move(fault));
   for (const auto& [id, agent] : agents_) {
     const Resources& resources = agent->stored.manifest.spec.resources;
     if (agent->stored.desired_running) node.memory_promised += resources.memory_bytes;

@@ -10,6 +10,18 @@
 #include "supervisor/control/lifecycle/host_instance.h"
 
 namespace flodea::control {
+namespace {
+
+Launched launched(const AgentManifest& manifest) {
+  const AgentSpec& spec = manifest.spec;
+  auto runtime = find_runtime(spec.runtime.type);
+  if (!runtime) return {.executable = spec.runtime.type};  // of another version of Flodea
+  return {.executable = (*runtime)->launch_plan(manifest).executable,
+          .out_of_memory = (*runtime)->out_of_memory,
+          .memory_bytes = spec.resources.memory_bytes};
+}
+
+}  // namespace
 
 Result<std::unique_ptr<HostEffects>> HostEffects::create(HostParts parts, UniqueFd root_socket,
                                                          EffectEvents& events) {
@@ -153,11 +165,8 @@ void HostEffects::on_instance_exited(const InstanceExit& exit) {
   instance->exit = exit;
   if (instance->releasing || !instance->is_present)
     return;  // killed for the release; or `started` looks at it
-  const AgentSpec& spec = instance->order.manifest.spec;
-  auto runtime = find_runtime(spec.runtime.type);
-  std::string executable =
-      runtime ? (*runtime)->launch_plan(instance->order.manifest).executable : spec.runtime.type;
-  events_.on_ended(exit.agent, exit.generation, ending_of(exit, instance->snapshot(), executable));
+  events_.on_ended(exit.agent, exit.generation,
+                   ending_of(exit, instance->snapshot(), launched(instance->order.manifest)));
 }
 
 void HostEffects::on_service_changed(const ServiceChange& change) { events_.on_service(change); }

@@ -144,14 +144,25 @@ Status check_header(const pb::AgentManifest& wire) {
 
 Result<std::string> decode_type(const pb::Runtime& wire, const SpecBounds& bounds) {
   std::vector<std::string> known;
-  for (const auto& [type, memory] : bounds.min_memory) known.push_back(type);
+  for (const auto& [type, its] : bounds.runtimes) known.push_back(type);
   std::string have = fmt::format("this supervisor has: {}", fmt::join(known, ", "));
   if (wire.type().empty())
     return refuse("spec.runtime.type", "the agent has no runtime",
                   "write spec: {runtime: {type: …}}; " + have);
-  if (bounds.min_memory.contains(wire.type())) return wire.type();
+  if (bounds.runtimes.contains(wire.type())) return wire.type();
   return refuse("spec.runtime.type", "no runtime " + quoted(wire.type()) + " here",
                 did_you_mean(wire.type(), known, have));
+}
+
+Result<std::string> decode_engine(const pb::Runtime& wire, const SpecBounds& bounds) {
+  constexpr std::string_view kField = "spec.runtime.engine";
+  const std::string& engine = bounds.runtimes.at(wire.type()).engine;
+  if (wire.engine().empty() || wire.engine() == engine) return engine;
+  if (engine.empty())
+    return refuse(kField, "runtime " + quoted(wire.type()) + " has no choice of engines",
+                  "leave spec.runtime.engine out");
+  return refuse(kField, "no engine " + quoted(wire.engine()) + " here",
+                did_you_mean(wire.engine(), {engine}, "use: " + engine));
 }
 
 // "./a//b.py" → "a/b.py". What it must not be is left as it is, for the check to name.
@@ -232,6 +243,7 @@ Result<std::map<std::string, std::string>> decode_env(const pb::Runtime& wire) {
 Result<RuntimeSpec> decode_runtime(const pb::Runtime& wire, const SpecBounds& bounds) {
   RuntimeSpec runtime;
   runtime.type = TRY(decode_type(wire, bounds));
+  runtime.engine = TRY(decode_engine(wire, bounds));
   runtime.entrypoint = TRY(decode_entrypoint(wire.entrypoint()));
   runtime.args = TRY(decode_args(wire));
   runtime.env = TRY(decode_env(wire));
@@ -331,8 +343,8 @@ Result<AgentSpec> decode_spec(const pb::AgentSpec& wire, const SpecBounds& bound
   AgentSpec spec;
   spec.runtime = TRY(decode_runtime(wire.runtime(), bounds));
   spec.bundle = TRY(decode_bundle(wire.bundle()));
-  spec.resources =
-      TRY(decode_resources(wire.resources(), bounds.min_memory.at(spec.runtime.type), bounds));
+  spec.resources = TRY(
+      decode_resources(wire.resources(), bounds.runtimes.at(spec.runtime.type).min_memory, bounds));
   spec.restart = TRY(decode_restart(wire.restart()));
   spec.stop_timeout = TRY(
       duration_field("spec.stop_timeout", wire.stop_timeout(), spec.stop_timeout, {0ns, 10min}));
@@ -395,6 +407,7 @@ Result<AgentManifest> decode_manifest(const pb::AgentManifest& wire, const SpecB
 pb::AgentSpec encode_spec(const AgentSpec& spec) {
   pb::AgentSpec wire;
   wire.mutable_runtime()->set_type(spec.runtime.type);
+  wire.mutable_runtime()->set_engine(spec.runtime.engine);
   wire.mutable_runtime()->set_entrypoint(spec.runtime.entrypoint);
   wire.mutable_runtime()->mutable_args()->Add(spec.runtime.args.begin(), spec.runtime.args.end());
   wire.mutable_runtime()->mutable_env()->insert(spec.runtime.env.begin(), spec.runtime.env.end());

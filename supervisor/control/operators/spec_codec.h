@@ -14,11 +14,18 @@
 
 namespace flodea::control {
 
+// What a manifest may say of a runtime.
+struct RuntimeBounds {
+  std::uint64_t min_memory = 0;
+  std::string engine;  // empty: it has no choice of them
+};
+
 // What this host and this build offer.
 struct SpecBounds {
   std::uint32_t host_cpu_millis = 1'024'000;
-  std::map<std::string, std::uint64_t> min_memory{
-      {"python", 24 * kMiB}};  // by runtime type; the runtimes there are
+  std::map<std::string, RuntimeBounds> runtimes{// by type
+                                                {"python", {24 * kMiB, ""}},
+                                                {"javascript", {64 * kMiB, "node"}}};
 };
 
 Result<AgentManifest> decode_manifest(const operators::v1::AgentManifest& wire,

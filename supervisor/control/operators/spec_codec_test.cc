@@ -77,6 +77,18 @@ TEST_CASE("a manifest of what is required alone gets every documented default") 
   CHECK(wire.readiness().signal() == "exec");
 }
 
+TEST_CASE("a JavaScript agent gets the engine that there is, named or not") {
+  for (const char* engine : {"", "node"}) {
+    pb::AgentManifest m = smallest();
+    m.mutable_spec()->mutable_runtime()->set_type("javascript");
+    m.mutable_spec()->mutable_runtime()->set_engine(engine);
+    auto decoded = decode_manifest(m);
+    REQUIRE(decoded);
+    CHECK(decoded->spec.runtime.engine == "node");
+    CHECK(encode_manifest(*decoded).spec().runtime().engine() == "node");
+  }
+}
+
 TEST_CASE("what is encoded decodes to itself") {
   AgentManifest m;
   m.name = "a-1";
@@ -148,6 +160,11 @@ TEST_CASE("a bad runtime is refused with its field") {
   };
   const std::vector<Refusal> cases{
       {"no type", runtime([](auto& r) { r.clear_type(); }), "spec.runtime.type", "python"},
+      {"an engine where there is no choice", runtime([](auto& r) { r.set_engine("cpython"); }),
+       "spec.runtime.engine", "leave spec.runtime.engine out"},
+      {"an engine that is not there",
+       runtime([](auto& r) { r.set_type("javascript"), r.set_engine("bun"); }),
+       "spec.runtime.engine", "use: node"},
       {"misspelt type", runtime([](auto& r) { r.set_type("pyhton"); }), "spec.runtime.type",
        "did you mean \"python\""},
       {"no entry point", runtime([](auto& r) { r.clear_entrypoint(); }), "spec.runtime.entrypoint",

@@ -79,11 +79,16 @@ Restart decode_restart(const Json& json) {
 }
 
 Json encode(const RuntimeSpec& r) {
-  return {{"type", r.type}, {"entrypoint", r.entrypoint}, {"args", r.args}, {"env", r.env}};
+  return {{"type", r.type},
+          {"engine", r.engine},
+          {"entrypoint", r.entrypoint},
+          {"args", r.args},
+          {"env", r.env}};
 }
 RuntimeSpec decode_runtime(const Json& json) {
   RuntimeSpec r;
   read(json, "type", r.type);
+  read(json, "engine", r.engine);
   read(json, "entrypoint", r.entrypoint);
   read(json, "args", r.args);
   read(json, "env", r.env);
