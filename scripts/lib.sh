@@ -95,7 +95,7 @@ prometheus-cpp-dev libsqlite3-dev libyaml-cpp-dev libcli11-dev libfmt-dev libspd
 libboost-dev libboost-filesystem-dev libboost-system-dev libexpected-dev nlohmann-json3-dev
 catch2>=3
 clang-19 clang-tidy-19 clang-format-19 libclang-rt-19-dev llvm-19
-python3 python3-numpy e2fsprogs bubblewrap gocryptfs libcap2-bin attr iproute2 curl
+python3 python3-numpy nodejs>=18 e2fsprogs bubblewrap gocryptfs libcap2-bin attr iproute2 curl
 PACKAGES
 }
 
