@@ -1,8 +1,17 @@
-"""The intruder of the examples, and a look at the sandbox from the outside."""
+"""The intruders of the examples, and a look at the sandbox from the outside."""
 import os
+import re
+import shutil
+import subprocess
+import tempfile
 import unittest
 
-from flodea_host import Host, TREE
+from flodea_host import BUILD, Host, PATIENCE, TREE
+
+# Where the JavaScript intruder's attempts are held by nothing: root's own namespaces, with an interface, a route and another process.
+OUTSIDE = ["unshare", "--mount", "--pid", "--fork", "--mount-proc", "--uts", "--ipc", "--net", "sh", "-c",
+           "ip link add v0 type veth peer name v1 && ip addr add 192.0.2.2/24 dev v0 && ip link set v0 up && ip link set v1 up && "
+           '/usr/bin/node outside.mjs; exit "$?"']
 
 
 def status_of(pid):
@@ -11,18 +20,37 @@ def status_of(pid):
 
 
 class Intruder(unittest.TestCase):
-    def test_no_attempt_succeeds_and_the_memory_bomb_ends_with_reason_oom(self):
+    def attempts_in_the_sandbox(self, name):
+        """How many there were; none may succeed, and the memory bomb ends the agent with reason oom."""
         with Host() as host, host.follow_events() as events:
-            host.cli("apply", "-f", os.path.join(TREE, "examples", "intruder"))
-            events.wait_event(agent="intruder", reason="oom", timeout=60)
-            events.wait_event(agent="intruder", to="stopped", timeout=60)
-            lines = [line for line in host.logs("intruder") if "flood " not in line]
+            host.cli("apply", "-f", os.path.join(TREE, "examples", name))
+            events.wait_event(agent=name, reason="oom", timeout=60)
+            events.wait_event(agent=name, to="stopped", timeout=60)
+            lines = [line for line in host.logs(name) if "flood " not in line]
             text = "\n".join(lines)
             self.assertNotIn("SUCCEEDED", text)
-            self.assertRegex(lines[-1], r"\b(\d{2,}) attempts, 0 succeeded$")
-            self.assertGreaterEqual(text.count("held "), 30)
-            denied = host.inspect("intruder")
-            self.assertEqual(denied["restarts"], 1)
+            attempts = re.search(r"\b(\d+) attempts, 0 succeeded$", lines[-1])
+            self.assertTrue(attempts, lines[-1])
+            self.assertEqual(text.count("held "), int(attempts[1]))
+            self.assertEqual(host.inspect(name)["restarts"], 1)
+            return int(attempts[1])
+
+    def test_no_attempt_succeeds_and_the_memory_bomb_ends_with_reason_oom(self):
+        self.assertGreaterEqual(self.attempts_in_the_sandbox("intruder"), 70)
+
+    def test_no_attempt_in_javascript_succeeds_and_each_would_without_the_sandbox(self):
+        with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:  # /tmp: one attempt mounts over it
+            copy = os.path.join(directory, "intruder")
+            shutil.copytree(os.path.join(TREE, "examples", "intruder-js"), copy)
+            shutil.copytree(os.path.join(BUILD, "agent", "node_modules"), os.path.join(copy, "node_modules"))
+            done = subprocess.run(OUTSIDE, cwd=copy, env={**os.environ, "HOME": directory}, capture_output=True, text=True,
+                                  timeout=120 * PATIENCE)
+        self.assertEqual(done.returncode, 0, done.stderr[-2000:])
+        self.assertNotIn("held ", done.stdout, "it proves nothing where it is held without a sandbox too")
+        counts = re.search(r"(\d+) not tried, (\d+) attempts, \2 succeeded$", done.stdout.strip())
+        self.assertTrue(counts, done.stdout[-500:])
+        # And the memory bomb, which the sandbox's limit alone ends.
+        self.assertEqual(self.attempts_in_the_sandbox("intruder-js"), int(counts[1]) + int(counts[2]) + 1)
 
     def test_the_sandbox_is_as_documented_from_the_outside(self):
         with Host() as host:

@@ -225,14 +225,16 @@ class Host:
 
     # --- agents ---------------------------------------------------------------------------------------------------
 
-    def bundle(self, name, code, **spec):
-        """Writes an agent's directory; `spec` overrides fields of the manifest's spec. Returns the directory."""
+    def bundle(self, name, code, files=None, **spec):
+        """Writes an agent's directory; `spec` overrides fields of the manifest's spec. `code` goes where the entry point is, `files` are
+        more of them, by path. Returns the directory."""
         directory = os.path.join(self.base, "agents", name)
-        os.makedirs(directory, exist_ok=True)
-        with open(os.path.join(directory, "main.py"), "w") as file:
-            file.write(code)
         full = {"runtime": {"type": "python", "entrypoint": "main.py"}, "bundle": ".",
                 "resources": {"memory": "64Mi", "disk": "16Mi"}, **spec}
+        for path, content in {**(files or {}), full["runtime"]["entrypoint"]: code}.items():
+            os.makedirs(os.path.dirname(os.path.join(directory, path)), exist_ok=True)
+            with open(os.path.join(directory, path), "wb") as file:
+                file.write(content if isinstance(content, bytes) else content.encode())
         manifest = {"apiVersion": "flodea/v1", "kind": "Agent", "metadata": {"name": name}, "spec": full}
         with open(os.path.join(directory, "flodea.yaml"), "w") as file:
             json.dump(manifest, file)  # JSON is YAML
