@@ -4,7 +4,7 @@ import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import * as flodea from "../flodea/index.js";
-import { Agent, RpcError } from "./fake_worker.js";
+import { Agent, RpcError } from "./fake_worker.mjs";
 
 const NOW = "flodea.kernel.v1.Clock/Now";
 const SLEEP = "flodea.kernel.v1.Clock/SleepUntil";
