@@ -90,6 +90,7 @@ package_list() {
 g++ cmake>=3.25 ninja-build pkg-config ccache mold
 libgrpc++-dev libgrpc-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev
 libc-ares-dev libre2-dev zlib1g-dev libabsl-dev
+libarchive-dev libbz2-dev liblzma-dev libzstd-dev nettle-dev
 libseccomp-dev libcap-dev libsodium-dev libssl-dev libfuse3-dev libsystemd-dev
 prometheus-cpp-dev libsqlite3-dev libyaml-cpp-dev libcli11-dev libfmt-dev libspdlog-dev
 libboost-dev libboost-filesystem-dev libboost-system-dev libexpected-dev nlohmann-json3-dev

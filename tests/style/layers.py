@@ -26,6 +26,7 @@ ARROWS = {
     "supervisor/helper": ("base", *SELF_RESTRICTION, "proto/flodea/helper", "proto/flodea/root", "proto/flodea/vault"),
     # The vault's tests act as flodead and its helper.
     "supervisor/vault": ("base", *SELF_RESTRICTION, "proto/flodea/root", "proto/flodea/vault", "supervisor/helper/volume"),
+    "supervisor/unpacker": ("base", "proto/flodea/operators"),
     "supervisor/control": ("base", "policy", "proto", "runtimes", "modules/*"),
     "worker": ("base", *SELF_RESTRICTION, "proto"),
     "cli": ("base", "proto"),
@@ -45,6 +46,7 @@ FREE_OF = {
     "supervisor/root": (GRPC, HEAVY),
     "supervisor/helper": (GRPC,),
     "supervisor/vault": (GRPC,),
+    "supervisor/unpacker": (GRPC, HEAVY),
 }
 
 REMEDY = "see docs/architecture.md on what may know what: pass an interface in, or move the shared part down"
