@@ -21,6 +21,7 @@ struct RuntimeSpec {
   std::string entrypoint;  // file of the bundle, relative, normalised
   std::vector<std::string> args;
   std::map<std::string, std::string> env;
+  std::string packages;  // lock file of the bundle, as entrypoint; "" for none
   bool operator==(const RuntimeSpec&) const = default;
 };
 

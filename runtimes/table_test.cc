@@ -10,7 +10,7 @@ namespace {
 
 AgentSpec python_spec() {
   AgentSpec spec;
-  spec.runtime = {.type = "python", .entrypoint = "main.py", .args = {}, .env = {}};
+  spec.runtime = {.type = "python", .entrypoint = "main.py", .args = {}, .env = {}, .packages = ""};
   return spec;
 }
 

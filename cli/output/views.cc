@@ -67,6 +67,8 @@ void write_spec(const pb::AgentSpec& spec, Sheet& sheet) {
   for (const std::string& arg : spec.runtime().args()) sheet.inner("arg", printable(arg));
   for (const auto& [key, value] : spec.runtime().env())
     sheet.inner("env", printable(key + "=" + value));
+  if (!spec.runtime().packages().empty())
+    sheet.inner("packages", printable(spec.runtime().packages()));
   sheet.inner("bundle", spec.bundle());
   sheet.section("limits");
   const pb::Resources& r = spec.resources();

@@ -10,10 +10,20 @@ namespace {
 constexpr std::uint64_t kMinimumMemory = 24 * kMiB;
 
 Status validate(const AgentSpec& spec) {
-  if (spec.runtime.entrypoint.ends_with(".py")) return {};
-  return refuse_manifest("spec.runtime.entrypoint",
-                         spec.runtime.entrypoint + " is not a Python source file",
-                         "name a file that ends in .py");
+  if (!spec.runtime.entrypoint.ends_with(".py"))
+    return refuse_manifest("spec.runtime.entrypoint",
+                           spec.runtime.entrypoint + " is not a Python source file",
+                           "name a file that ends in .py");
+  const std::string& lock = spec.runtime.packages;
+  if (lock.empty() || lock.ends_with(".lock") || lock.ends_with(".txt")) return {};
+  return refuse_manifest("spec.runtime.packages", lock + " is not Python's lock file",
+                         "name one with hashes that ends in .lock or .txt");
+}
+
+std::string python_path(const RuntimeSpec& spec) {
+  std::string path = "PYTHONPATH=/opt/flodea/sdk/python";
+  // After the SDK: no package takes its place.
+  return spec.packages.empty() ? path : path + ":/app/__pypackages__";
 }
 
 std::vector<LayerRecipe> layers(const AgentSpec&, std::string_view) { return {}; }
@@ -24,9 +34,8 @@ LaunchPlan launch_plan(const AgentManifest& manifest) {
   plan.executable = kPython.executable;
   plan.argv = {kPython.executable, "/app/" + spec.entrypoint};
   plan.argv.insert(plan.argv.end(), spec.args.begin(), spec.args.end());
-  plan.env = common_environment(
-      manifest, {"PYTHONUNBUFFERED=1",
-                 "PYTHONPATH=/opt/flodea/sdk/python"});  // a line printed is a line logged
+  // A line printed is a line logged.
+  plan.env = common_environment(manifest, {"PYTHONUNBUFFERED=1", python_path(spec)});
   plan.cwd = "/app";
   return plan;
 }

@@ -9,8 +9,11 @@ namespace {
 AgentManifest manifest() {
   AgentManifest out;
   out.name = "ledger";
-  out.spec.runtime = {
-      .type = "python", .entrypoint = "src/main.py", .args = {"--fast", ""}, .env = {}};
+  out.spec.runtime = {.type = "python",
+                      .entrypoint = "src/main.py",
+                      .args = {"--fast", ""},
+                      .env = {},
+                      .packages = ""};
   return out;
 }
 
@@ -36,4 +39,21 @@ TEST_CASE("an agent that waits to say so is ready only then") {
   CHECK(python_runtime().ready(m.spec) == ReadyWhen::kExecuted);
   m.spec.readiness.self = true;
   CHECK(python_runtime().ready(m.spec) == ReadyWhen::kAgentSays);
+}
+
+TEST_CASE("packages of a lock file are found after the SDK, and without one there are none") {
+  AgentManifest m = manifest();
+  auto path = [&] {
+    for (const std::string& pair : python_runtime().launch_plan(m).env)
+      if (pair.starts_with("PYTHONPATH=")) return pair;
+    return std::string();
+  };
+  CHECK(path() == "PYTHONPATH=/opt/flodea/sdk/python");
+  for (const char* lock : {"requirements.lock", "deps/requirements.txt"}) {
+    m.spec.runtime.packages = lock;
+    CHECK(python_runtime().validate(m.spec));
+    CHECK(path() == "PYTHONPATH=/opt/flodea/sdk/python:/app/__pypackages__");
+  }
+  m.spec.runtime.packages = "package-lock.json";
+  CHECK(python_runtime().validate(m.spec).error().field == "spec.runtime.packages");
 }

@@ -1,6 +1,7 @@
 // flodea-unpack: the packages of one agent, from its lock file and the archives in its bundle, as a
-// layer on fd 1. Runs in a sandbox of its own: its working directory is the bundle, read-only, and
-// all that there is; what it reads is hostile. It executes nothing of it and downloads nothing.
+// layer on fd 1. A job (supervisor/helper/job.cc): its working directory is the bundle, read-only,
+// and there is nothing else; what it reads is hostile. It executes nothing of it and downloads
+// nothing.
 //
 //   flodea-unpack [--python 3.11.2] [--max-bytes N] [--max-entries N] python|javascript LOCK
 //
@@ -92,6 +93,7 @@ int run(std::span<char*> words) {
     return 2;
   }
   ::signal(SIGPIPE, SIG_IGN);  // a reader that has enough is told as an error
+  ::signal(SIGXFSZ, SIG_IGN);  // and so is a limit of output
   ::setenv("TZ", "UTC0", 1);   // libc looks for no file of time zones
   auto done = unpack(*arguments);
   say(done ? *done : done.error().describe());

@@ -92,7 +92,8 @@ class EngineBench {
   static AgentManifest manifest(std::string name = "ledger") {
     AgentManifest out;
     out.name = std::move(name);
-    out.spec.runtime = {.type = "python", .entrypoint = "main.py", .args = {}, .env = {}};
+    out.spec.runtime = {
+        .type = "python", .entrypoint = "main.py", .args = {}, .env = {}, .packages = ""};
     out.spec.bundle = *BundleDigest::from_hex(std::string(64, 'b'));
     return out;
   }

@@ -173,7 +173,8 @@ struct Bench {
                    .restarts = 0,
                    .received = clock.boot()};
     out.manifest.name = "ledger";
-    out.manifest.spec.runtime = {.type = "python", .entrypoint = "main.py", .args = {}, .env = {}};
+    out.manifest.spec.runtime = {
+        .type = "python", .entrypoint = "main.py", .args = {}, .env = {}, .packages = ""};
     out.manifest.spec.bundle = *BundleDigest::from_hex(std::string(64, 'c'));
     return out;
   }

@@ -192,6 +192,15 @@ Result<std::string> decode_entrypoint(const std::string& text) {
   return path;
 }
 
+Result<std::string> decode_packages(const std::string& text) {
+  constexpr std::string_view kField = "spec.runtime.packages";
+  if (text.empty()) return std::string();
+  std::string path = normal_path(text);
+  if (check_bundle_path(path, {})) return path;
+  return refuse(kField, "lock file " + quoted(text) + " is no file of a bundle",
+                "name a file of the bundle, relative to its top, as in requirements.lock");
+}
+
 Result<std::vector<std::string>> decode_args(const pb::Runtime& wire) {
   if (static_cast<std::size_t>(wire.args_size()) > kMaxArgs) {
     return refuse("spec.runtime.args", fmt::format("{} arguments are too many", wire.args_size()),
@@ -247,6 +256,7 @@ Result<RuntimeSpec> decode_runtime(const pb::Runtime& wire, const SpecBounds& bo
   runtime.entrypoint = TRY(decode_entrypoint(wire.entrypoint()));
   runtime.args = TRY(decode_args(wire));
   runtime.env = TRY(decode_env(wire));
+  runtime.packages = TRY(decode_packages(wire.packages()));
   return runtime;
 }
 
@@ -411,6 +421,7 @@ pb::AgentSpec encode_spec(const AgentSpec& spec) {
   wire.mutable_runtime()->set_entrypoint(spec.runtime.entrypoint);
   wire.mutable_runtime()->mutable_args()->Add(spec.runtime.args.begin(), spec.runtime.args.end());
   wire.mutable_runtime()->mutable_env()->insert(spec.runtime.env.begin(), spec.runtime.env.end());
+  wire.mutable_runtime()->set_packages(spec.runtime.packages);
   if (!spec.bundle.empty()) wire.set_bundle(spec.bundle.text());
   encode_resources(spec.resources, *wire.mutable_resources());
   encode_restart(spec.restart, *wire.mutable_restart());

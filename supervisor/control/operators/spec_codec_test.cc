@@ -96,7 +96,8 @@ TEST_CASE("what is encoded decodes to itself") {
   m.spec.runtime = {.type = "python",
                     .entrypoint = "src/app.py",
                     .args = {"--x", "", "ü"},
-                    .env = {{"A_1", "v w"}, {"B", ""}}};
+                    .env = {{"A_1", "v w"}, {"B", ""}},
+                    .packages = "deps/requirements.lock"};
   m.spec.bundle = *BundleDigest::parse(kDigest);
   m.spec.resources = {.memory_bytes = 100'000'001,
                       .cpu_millis = GENERATE(10u, 250u, 500u, 1000u, 1234u),
@@ -119,10 +120,13 @@ TEST_CASE("what is encoded decodes to itself") {
   CHECK(*back == m);
 }
 
-TEST_CASE("an entry point is taken in normal form") {
+TEST_CASE("an entry point and a lock file are taken in normal form") {
   pb::AgentManifest m = smallest();
   m.mutable_spec()->mutable_runtime()->set_entrypoint("./src//./main.py");
   CHECK(decode_manifest(m)->spec.runtime.entrypoint == "src/main.py");
+  CHECK(decode_manifest(m)->spec.runtime.packages.empty());
+  m.mutable_spec()->mutable_runtime()->set_packages("./deps//requirements.lock");
+  CHECK(decode_manifest(m)->spec.runtime.packages == "deps/requirements.lock");
 }
 
 TEST_CASE("a bad header or name is refused with its field") {
@@ -175,6 +179,10 @@ TEST_CASE("a bad runtime is refused with its field") {
        "spec.runtime.entrypoint", "relative"},
       {"entry point .", runtime([](auto& r) { r.set_entrypoint("./"); }), "spec.runtime.entrypoint",
        "relative"},
+      {"lock file with ..", runtime([](auto& r) { r.set_packages("../requirements.lock"); }),
+       "spec.runtime.packages", "relative"},
+      {"lock file of control characters", runtime([](auto& r) { r.set_packages("a\nb"); }),
+       "spec.runtime.packages", "no file of a bundle"},
       {"65 args", runtime([](auto& r) {
          for (int i = 0; i < 65; ++i) r.add_args("x");
        }),

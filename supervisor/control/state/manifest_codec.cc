@@ -83,7 +83,8 @@ Json encode(const RuntimeSpec& r) {
           {"engine", r.engine},
           {"entrypoint", r.entrypoint},
           {"args", r.args},
-          {"env", r.env}};
+          {"env", r.env},
+          {"packages", r.packages}};
 }
 RuntimeSpec decode_runtime(const Json& json) {
   RuntimeSpec r;
@@ -92,6 +93,7 @@ RuntimeSpec decode_runtime(const Json& json) {
   read(json, "entrypoint", r.entrypoint);
   read(json, "args", r.args);
   read(json, "env", r.env);
+  read(json, "packages", r.packages);
   return r;
 }
 

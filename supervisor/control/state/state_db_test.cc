@@ -25,8 +25,11 @@ struct Directory {
 
 AgentManifest manifest(const std::string& name) {
   AgentManifest out{.name = name, .labels = {{"team", "treasury"}}, .spec = {}};
-  out.spec.runtime = {
-      .type = "python", .entrypoint = "main.py", .args = {"a", ""}, .env = {{"LOG", "debug"}}};
+  out.spec.runtime = {.type = "python",
+                      .entrypoint = "main.py",
+                      .args = {"a", ""},
+                      .env = {{"LOG", "debug"}},
+                      .packages = "r.lock"};
   out.spec.bundle = *BundleDigest::from_hex(std::string(64, 'a'));
   out.spec.resources.memory_bytes = 64 * kMiB + 1;
   out.spec.restart = {.policy = RestartPolicy::kNever,

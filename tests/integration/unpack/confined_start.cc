@@ -23,6 +23,7 @@ namespace {
 using flodea::Result;
 
 constexpr unsigned kNobody = 65534;
+constexpr int kProgramFd = 3;  // as the profile has it
 
 Result<std::vector<sock_filter>> filter_of(const std::string& name) {
   auto directory = TRY(flodea::adopt_fd(::open(FLODEA_PROFILES, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
@@ -62,13 +63,16 @@ flodea::Status become(char** words) {
       ::setresuid(kNobody, kNobody, kNobody) != 0)
     return flodea::fail_errno("become nobody");
   TRY(flodea::forbid_dumps_and_privileges());
+  if (program && program.get() != kProgramFd &&
+      ::dup3(program.get(), kProgramFd, O_CLOEXEC) != kProgramFd)
+    return flodea::fail_errno("dup3");
   if (!filter.empty()) TRY(flodea::restrict_system_calls(filter));
   if (!program) {
     try_calls();
     ::_exit(0);
   }
   char* none[] = {nullptr};
-  ::execveat(program.get(), "", words + 3, none, AT_EMPTY_PATH);
+  ::execveat(kProgramFd, "", words + 3, none, AT_EMPTY_PATH);
   return flodea::fail_errno("execveat");
 }
 
