@@ -35,7 +35,9 @@ struct LayerRecipe {
   std::string output;   // its output is this one file of /app, authenticated; empty: it is a tree
   std::string version;  // of what will use it: for another one it is made anew
   std::string field;    // of the manifest, that an error is about
+  // Of its sandbox: memory_bytes, and as many times the size of what it reads; with its output.
   std::uint64_t memory_bytes = 0;
+  std::uint64_t memory_per_byte = 0;
   std::uint32_t seconds = 0;
   std::uint64_t output_bytes = 0;
 };
@@ -61,6 +63,11 @@ struct Runtime {
   ReadyWhen (*ready)(const AgentSpec& spec);
   OutOfMemorySign out_of_memory = {};
 };
+
+// The packages that spec.runtime.packages locks, unpacked (docs/packages.md). `unpacker`: its words
+// before the lock file.
+std::vector<LayerRecipe> package_layers(const AgentSpec& spec, std::string_view version,
+                                        std::vector<std::string> unpacker);
 
 // How rows refuse a manifest: kInvalidArgument with the field at fault and what to do.
 tl::unexpected<Error> refuse_manifest(std::string_view field, std::string message,

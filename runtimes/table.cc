@@ -20,6 +20,22 @@ tl::unexpected<Error> refuse_manifest(std::string_view field, std::string messag
   return tl::unexpected<Error>(std::move(error).with_field(field).with_remedy(remedy));
 }
 
+std::vector<LayerRecipe> package_layers(const AgentSpec& spec, std::string_view version,
+                                        std::vector<std::string> unpacker) {
+  if (spec.runtime.packages.empty()) return {};
+  unpacker.push_back(spec.runtime.packages);
+  return {{.program = "unpacker",
+           .arguments = std::move(unpacker),
+           .input = "",
+           .output = "",
+           .version = std::string(version),
+           .field = "spec.runtime.packages",
+           .memory_bytes = 64 * kMiB,
+           .memory_per_byte = 6,
+           .seconds = 300,
+           .output_bytes = 320 * kMiB}};
+}
+
 std::span<const Runtime> runtimes() { return kRuntimes; }
 
 Result<const Runtime*> find_runtime(std::string_view type) {

@@ -37,6 +37,10 @@ std::uint64_t semi_space(std::uint64_t memory) {
   return std::min(std::bit_floor(memory / kMiB / 32), kLargestSemiSpace);
 }
 
+std::vector<LayerRecipe> layers(const AgentSpec& spec, std::string_view version) {
+  return package_layers(spec, version, {"javascript"});
+}
+
 LaunchPlan launch_plan(const AgentManifest& manifest) {
   const RuntimeSpec& spec = manifest.spec.runtime;
   std::uint64_t memory = std::max(manifest.spec.resources.memory_bytes, kMinimumMemory);
@@ -62,6 +66,7 @@ Runtime javascript_runtime() {
           .engine = "node",
           .minimum_memory = kMinimumMemory,
           .validate = validate,
+          .layers = layers,
           .launch_plan = launch_plan,
           .ready = ready,
           // A full heap alone is 0.48 of the smallest memory and 0.7 of a large one; pages of the

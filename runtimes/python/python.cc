@@ -26,7 +26,9 @@ std::string python_path(const RuntimeSpec& spec) {
   return spec.packages.empty() ? path : path + ":/app/__pypackages__";
 }
 
-std::vector<LayerRecipe> layers(const AgentSpec&, std::string_view) { return {}; }
+std::vector<LayerRecipe> layers(const AgentSpec& spec, std::string_view version) {
+  return package_layers(spec, version, {"--python", std::string(version), "python"});
+}
 
 LaunchPlan launch_plan(const AgentManifest& manifest) {
   const RuntimeSpec& spec = manifest.spec.runtime;

@@ -122,6 +122,15 @@ Result<std::unique_ptr<LayerStore>> LayerStore::open(BundleStore& bundles, Uniqu
       new LayerStore(bundles, std::move(index), std::move(read_tree)));
 }
 
+Result<std::uint64_t> LayerStore::input_size(const BundleDigest& bundle,
+                                             const LayerRecipe& recipe) const {
+  if (recipe.input.empty()) return bundles_.size(bundle);
+  auto input = TRY(bundles_.open_file(bundle, recipe.input));
+  struct stat st{};
+  if (::fstat(input.get(), &st) != 0) return fail_errno("fstat " + recipe.input);
+  return static_cast<std::uint64_t>(st.st_size);
+}
+
 Result<std::string> LayerStore::key_of(const BundleDigest& bundle,
                                        const LayerRecipe& recipe) const {
   Sha256 key;
@@ -179,8 +188,9 @@ Result<Layer> LayerStore::with_identity(const BundleDigest& digest,
 Result<LookedUp> LayerStore::look_up(const BundleDigest& bundle, const LayerRecipe& recipe,
                                      const CodeKey& code_key) {
   std::string key = TRY(key_of(bundle, recipe));
+  LookedUp missing{.layer = {}, .input_bytes = TRY(input_size(bundle, recipe)), .damage = ""};
   auto entry = read_entry(key);
-  if (!entry || !bundles_.has(entry->layer)) return LookedUp{};
+  if (!entry || !bundles_.has(entry->layer)) return missing;
   if (!recipe.output.empty()) {
     // The file before its content: what changes from here on has another identity.
     auto layer = with_identity(entry->layer, recipe);
@@ -190,16 +200,17 @@ Result<LookedUp> LayerStore::look_up(const BundleDigest& bundle, const LayerReci
     if (!same_mac(*mac, entry->mac)) {
       TRY(bundles_.drop(entry->layer));
       ::unlinkat(index_.get(), key.c_str(), 0);
-      return LookedUp{.layer = {},
-                      .damage = fmt::format("the {} that was kept for {} of bundle {} is not what "
-                                            "Flodea wrote",
-                                            recipe.output, recipe.input, bundle.text())};
+      missing.damage =
+          fmt::format("the {} that was kept for {} of bundle {} is not what Flodea wrote",
+                      recipe.output, recipe.input, bundle.text());
+      return missing;
     }
   }
   // Written each time: its age counts from now, so that `collect` leaves it until it is applied.
   entry->bundles.insert(bundle);
   TRY(write_entry(key, *entry));
-  return LookedUp{.layer = TRY(with_identity(entry->layer, recipe)), .damage = ""};
+  return LookedUp{
+      .layer = TRY(with_identity(entry->layer, recipe)), .input_bytes = 0, .damage = ""};
 }
 
 Result<Layer> LayerStore::store(const BundleDigest& bundle, const LayerRecipe& recipe,

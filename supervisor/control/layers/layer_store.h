@@ -42,7 +42,8 @@ struct Layer {
 
 struct LookedUp {
   std::optional<Layer> layer;
-  std::string damage;  // what was there is not what Flodea wrote; it is gone now
+  std::uint64_t input_bytes = 0;  // that its job reads: the input, or the whole bundle
+  std::string damage;             // what was there is not what Flodea wrote; it is gone now
 };
 
 // What of a program's output is kept. The entries of a tree are read by `TreeReader`.
@@ -69,6 +70,7 @@ class LayerStore {
   struct Entry;
   LayerStore(BundleStore& bundles, UniqueFd index, TreeReader read_tree)
       : bundles_(bundles), index_(std::move(index)), read_tree_(std::move(read_tree)) {}
+  Result<std::uint64_t> input_size(const BundleDigest& bundle, const LayerRecipe& recipe) const;
   Result<std::string> key_of(const BundleDigest& bundle, const LayerRecipe& recipe) const;
   std::optional<Entry> read_entry(const std::string& key) const;
   Status write_entry(const std::string& key, const Entry& entry) const;

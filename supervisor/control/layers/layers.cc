@@ -168,6 +168,8 @@ void Layers::looked_up(const std::string& id, Result<LookedUp> found) {
   if (!found) return settle(id, tl::unexpected(std::move(found).error()));
   if (!found->damage.empty()) parts_.on_damage(found->damage);
   if (found->layer) return settle(id, std::move(*found->layer));
+  LayerRecipe& recipe = making_.at(id)->recipe;
+  recipe.memory_bytes += recipe.memory_per_byte * found->input_bytes;
   make(id);
 }
 

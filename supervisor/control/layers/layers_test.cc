@@ -110,6 +110,7 @@ LayerRecipe code_recipe() {
           .version = "48.0.8",
           .field = "spec.runtime.entrypoint",
           .memory_bytes = 64 << 20,
+          .memory_per_byte = 10,
           .seconds = 7,
           .output_bytes = 1 << 20};
 }
@@ -156,6 +157,7 @@ TEST_CASE("a layer is made once, and found again by the next control") {
   CHECK(first.kept(made[0], ".flodea/module.cwasm") == "machine code");
   REQUIRE(first.jobs.size() == 1);
   CHECK(first.jobs[0].input == "main.wasm");
+  CHECK(first.jobs[0].memory_bytes == (64 << 20) + 10 * std::string("module").size());
   CHECK(must(first.ensure(bundle, code_recipe())) == made);
   CHECK(first.jobs.size() == 1);
   Bench next(dir.path());

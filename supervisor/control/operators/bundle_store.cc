@@ -86,6 +86,17 @@ Result<UniqueFd> BundleStore::open_file(const BundleDigest& digest, const std::s
   return fd;
 }
 
+Result<std::uint64_t> BundleStore::size(const BundleDigest& digest) const {
+  auto app = TRY(open_beneath(bundles_.get(), digest.hex() + "/app", O_RDONLY | O_DIRECTORY));
+  std::uint64_t bytes = 0;
+  for (const std::string& file : TRY(list_files(app.get(), limits_.entries))) {
+    struct stat st{};
+    if (::fstatat(app.get(), file.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0)
+      bytes += static_cast<std::uint64_t>(st.st_size);
+  }
+  return bytes;
+}
+
 Status BundleStore::drop(const BundleDigest& digest) {
   {
     std::lock_guard lock(*naming_);

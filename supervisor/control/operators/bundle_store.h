@@ -106,6 +106,8 @@ class BundleStore {
   Result<BundleUpload> receive(const BundleLimits& limits);
   // A regular file of a bundle, for reading.
   Result<UniqueFd> open_file(const BundleDigest& digest, const std::string& file) const;
+  // Bytes of all its files.
+  Result<std::uint64_t> size(const BundleDigest& digest) const;
   // Removes it, whoever needs it: one whose content is not what its name says.
   Status drop(const BundleDigest& digest);
   bool has(const BundleDigest& digest) const;
