@@ -59,6 +59,27 @@ use_symbolizer() {
   export TSAN_OPTIONS="external_symbolizer_path=$symbolizer:${TSAN_OPTIONS:-}"
 }
 
+# --- Rust ---------------------------------------------------------------------------------------------------------
+
+RUST_LEAST=1.95 # what the WebAssembly engine wants (runtimes/wasm/engine)
+
+# find_cargo: the first cargo of at least that version: rustup's or another on PATH, the user's own, the distribution's.
+find_cargo() {
+  local candidate version
+  for candidate in "$(command -v cargo || true)" "${CARGO_HOME:-${HOME:-/root}/.cargo}/bin/cargo" /usr/bin/cargo; do
+    [[ -x $candidate ]] || continue
+    version=$("$candidate" --version 2>/dev/null | cut -d ' ' -f 2) || continue
+    at_least "$version" "$RUST_LEAST" && echo "$candidate" && return
+  done
+  return 1
+}
+
+# rustc_beside CARGO: its compiler.
+rustc_beside() { if [[ -x ${1%/*}/rustc ]]; then echo "${1%/*}/rustc"; else command -v rustc; fi; }
+
+# at_least VERSION LEAST
+at_least() { [[ -n $1 && $(printf '%s\n' "$2" "$1" | sort -V | head -n 1) == "$2" ]]; }
+
 # --- distributions --------------------------------------------------------------------------------------------------
 
 # One row each: ID-VERSION_ID of os-release | codename | suite that is added | packages taken from that suite |
