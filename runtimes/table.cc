@@ -5,12 +5,13 @@
 #include "runtimes/javascript/javascript.h"
 #include "runtimes/python/python.h"
 #include "runtimes/runtime.h"
+#include "runtimes/wasm/wasm.h"
 
 namespace flodea {
 namespace {
 
 // One row per runtime, nothing registers itself.
-const std::array kRuntimes{python_runtime(), javascript_runtime()};
+const std::array kRuntimes{python_runtime(), javascript_runtime(), wasm_runtime()};
 
 }  // namespace
 

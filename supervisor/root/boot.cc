@@ -58,6 +58,12 @@ Async<void> compile_filters(Helpers& helpers, int programs_dir, std::vector<std:
   co_return Status{};
 }
 
+// Where the host has what a sandbox shows at this path.
+std::string path_on_host(std::string_view path, const ProgramsDir& programs) {
+  if (!path.starts_with(kAgentTree)) return std::string(path);
+  return programs.path + "/agent/" + std::string(path.substr(kAgentTree.size()));
+}
+
 }  // namespace
 
 Status undo_earlier_life(const CgroupTree& cgroups, UidRanges& uids, const Journal& journal,
@@ -75,11 +81,11 @@ Status undo_earlier_life(const CgroupTree& cgroups, UidRanges& uids, const Journ
   return {};
 }
 
-Async<void> discover(Helpers& helpers, int programs_dir, std::map<std::string, UniqueFd>& filters,
-                     v1::Host& host) {
+Async<void> discover(Helpers& helpers, const ProgramsDir& programs,
+                     std::map<std::string, UniqueFd>& filters, v1::Host& host) {
   helper::v1::Request request;
   for (const ProfiledRuntime& runtime : kProfiledRuntimes)
-    request.mutable_probe_runtimes()->add_executables(runtime.executable);
+    request.mutable_probe_runtimes()->add_executables(path_on_host(runtime.executable, programs));
   std::span<const int> no_fds;
   auto probing = helpers.run("probe-runtimes", request, no_fds, kHelperDeadline);
   std::vector<std::string> profiles{kWorkerProfile};
@@ -93,9 +99,9 @@ Async<void> discover(Helpers& helpers, int programs_dir, std::map<std::string, U
     profiles.push_back(std::move(name));
   }
   for (const JobProgram& job : kJobPrograms) {
-    if (::faccessat(programs_dir, job.executable, X_OK, 0) == 0) profiles.push_back(job.name);
+    if (::faccessat(programs.fd, job.executable, X_OK, 0) == 0) profiles.push_back(job.name);
   }
-  auto compiling = compile_filters(helpers, programs_dir, profiles, filters);
+  auto compiling = compile_filters(helpers, programs.fd, profiles, filters);
   co_return co_await compiling;
 }
 

@@ -20,9 +20,15 @@ inline constexpr const char* kServicesGroup = "services";
 Status undo_earlier_life(const CgroupTree& cgroups, UidRanges& uids, const Journal& journal,
                          const std::string& boot_id);
 
+// The folder of Flodea's programs, with `agent`, the tree that agents see, in it.
+struct ProgramsDir {
+  int fd = -1;
+  std::string path;
+};
+
 // Fills `filters` by profile name and the host's runtimes. A runtime that is not there is left out;
 // a profile that does not compile is an error.
-Async<void> discover(Helpers& helpers, int programs_dir, std::map<std::string, UniqueFd>& filters,
-                     v1::Host& host);
+Async<void> discover(Helpers& helpers, const ProgramsDir& programs,
+                     std::map<std::string, UniqueFd>& filters, v1::Host& host);
 
 }  // namespace flodea::root

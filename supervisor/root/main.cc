@@ -118,10 +118,10 @@ Totals totals_of(const Config& config, const v1::Host& host) {
 }
 
 // What needs helpers, and then the services.
-Detached begin(Helpers& helpers, int programs_dir, std::map<std::string, UniqueFd>& filters,
+Detached begin(Helpers& helpers, ProgramsDir programs, std::map<std::string, UniqueFd>& filters,
                Supervisor& supervisor, std::function<void(Status)> begun) {
   v1::Host host = supervisor.host();
-  auto discovering = discover(helpers, programs_dir, filters, host);
+  auto discovering = discover(helpers, programs, filters, host);
   auto found = co_await discovering;
   if (found) {
     supervisor.set_host(host);
@@ -247,7 +247,7 @@ Result<int> serve(const Config& config, Ground& g) {
     if (::read(g.signals.get(), &info, sizeof info) == sizeof info) middle.on_terminate();
   }));
   Status outcome;
-  begin(helpers, g.programs.dir.get(), filters, middle, [&](Status begun) {
+  begin(helpers, {g.programs.dir.get(), g.programs.path}, filters, middle, [&](Status begun) {
     outcome = std::move(begun);
     if (!outcome) loop->stop();
   });

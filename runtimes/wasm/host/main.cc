@@ -1,0 +1,51 @@
+// flodea-wasm: runs a module that flodea-wasmc compiled, as an agent. It never compiles.
+// docs/runtimes/wasm.md.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
+
+#include "runtimes/wasm/host/instance.h"
+#include "runtimes/wasm/settings.h"
+
+namespace flodea::wasm {
+namespace {
+
+// Of FLODEA_FD; without it the module runs, and its calls say that it is no agent.
+FlodeaImports imports_from_environment() {
+  const char* text = std::getenv("FLODEA_FD");
+  int fd = -1;
+  if (text == nullptr) return FlodeaImports(std::nullopt);
+  const char* end = text + std::strlen(text);
+  auto [stopped, error] = std::from_chars(text, end, fd);
+  if (error != std::errc() || stopped != end || fd < 0) return FlodeaImports(std::nullopt);
+  return FlodeaImports(CallClient(UniqueFd(fd)));
+}
+
+int run(const std::vector<std::string_view>& words) {
+  auto options = parse_options(words);
+  if (!options) {
+    fmt::print(stderr, "flodea-wasm: {} (try --help)\n", options.error().describe());
+    return kCannotRun;
+  }
+  if (options->help) {
+    fmt::print("{}", kHelp);
+    return 0;
+  }
+  if (options->version) {
+    fmt::print("flodea-wasm {}, Wasmtime {}\n", FLODEA_VERSION, kWasmtimeVersion);
+    return 0;
+  }
+  return run_module(*options, imports_from_environment());
+}
+
+}  // namespace
+}  // namespace flodea::wasm
+
+int main(int argc, char** argv) {
+  int status = flodea::wasm::run({argv + 1, argv + argc});
+  std::fflush(nullptr);
+  ::_exit(status);  // nothing is left that an orderly end would do
+}

@@ -1,0 +1,20 @@
+// The WebAssembly runtime: a WASI preview 1 command of the bundle, compiled at apply, run by
+// flodea-wasm. docs/runtimes/wasm.md.
+#pragma once
+
+#include <cstdint>
+
+#include "runtimes/runtime.h"
+
+namespace flodea {
+
+// Where the sandbox shows the entry point's compiled code.
+inline constexpr const char* kWasmCode = "/app/.flodea/module.cwasm";
+
+Runtime wasm_runtime();
+
+// Bytes that the module's memory may grow to: what the manifest gives less what the worker and the
+// engine need. Also what its compiler is told as --max-memory.
+std::uint64_t wasm_memory_limit(const Resources& resources);
+
+}  // namespace flodea
