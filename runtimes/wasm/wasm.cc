@@ -24,6 +24,22 @@ Status validate(const AgentSpec& spec) {
                          "name a file that ends in .wasm");
 }
 
+// Compiled in a sandbox of its own. Measured: 80 MiB for a module of 1.85 MiB, with its machine
+// code; 0.5 s for each MiB.
+std::vector<LayerRecipe> layers(const AgentSpec& spec, std::string_view version) {
+  return {
+      {.program = "wasm-compiler",
+       .arguments = {"--max-memory", std::to_string(wasm_memory_limit(spec.resources))},
+       .input = spec.runtime.entrypoint,
+       .output = std::string(std::string_view(kWasmCode).substr(std::string_view("/app/").size())),
+       .version = std::string(version),
+       .field = "spec.runtime.entrypoint",
+       .memory_bytes = 48 * kMiB,
+       .memory_per_byte = 64,
+       .seconds = 120,
+       .output_bytes = 512 * kMiB}};
+}
+
 LaunchPlan launch_plan(const AgentManifest& manifest) {
   const RuntimeSpec& spec = manifest.spec.runtime;
   std::uint64_t memory = wasm_memory_limit(manifest.spec.resources);
@@ -58,6 +74,7 @@ Runtime wasm_runtime() {
   return {.type = kWasm.name,
           .minimum_memory = kMinimumMemory,
           .validate = validate,
+          .layers = layers,
           .launch_plan = launch_plan,
           .ready = ready};
 }
