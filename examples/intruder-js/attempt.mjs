@@ -25,7 +25,7 @@ const NUMBERS = {
 // returned; a status that is no errno, or no perl at all, is a fault of the attempt.
 export function perl(code) {
   const names = Object.entries(NUMBERS).map(([name, [x86, arm]]) => `${name}=>${process.arch === "x64" ? x86 : arm}`).join(",");
-  const prelude = `my %n=(${names}); sub call { my ($name,@a)=@_; my $r=syscall($n{$name},@a); if ($r==-1) { my $e=$!+0; print "errno $e"; exit 9 } $r } $|=1;\n`;
+  const prelude = `my %n=(${names}); sub call { my $r=syscall($n{$_[0]},@_[1..$#_]); if ($r==-1) { my $e=$!+0; print "errno $e"; exit 9 } $r } $|=1;\n`;
   const done = spawnSync("/usr/bin/perl", ["-e", prelude + code], { encoding: "utf8" });
   if (done.error) throw done.error;
   const refused = /errno (\d+)$/.exec(done.stdout);

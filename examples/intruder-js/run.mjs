@@ -8,7 +8,7 @@ function reasonOf(error) {
   if (error instanceof Held) return error.message;
   const number = error.errno ?? error.info?.errno;
   if (typeof number !== "number") throw error;
-  return `${getSystemErrorName(number)} (errno ${-number})`;
+  return `${getSystemErrorName(-Math.abs(number))} (errno ${Math.abs(number)})`; // process._debugProcess gives it without a sign
 }
 
 // True if it succeeded.

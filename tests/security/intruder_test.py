@@ -26,12 +26,13 @@ class Intruder(unittest.TestCase):
             host.cli("apply", "-f", os.path.join(TREE, "examples", name))
             events.wait_event(agent=name, reason="oom", timeout=60)
             events.wait_event(agent=name, to="stopped", timeout=60)
-            lines = [line for line in host.logs(name) if "flood " not in line]
+            lines = [line for line in host.logs(name) if "flood flood" not in line]
             text = "\n".join(lines)
             self.assertNotIn("SUCCEEDED", text)
             attempts = re.search(r"\b(\d+) attempts, 0 succeeded$", lines[-1])
             self.assertTrue(attempts, lines[-1])
-            self.assertEqual(text.count("held "), int(attempts[1]))
+            # The line before the bomb may still be in the worker's hands when the kernel ends it all.
+            self.assertGreaterEqual(text.count("held "), int(attempts[1]) - 1)
             self.assertEqual(host.inspect(name)["restarts"], 1)
             return int(attempts[1])
 
