@@ -35,3 +35,57 @@ function(flodea_uses_wasmtime target)
   target_link_libraries(${target} PRIVATE ext_wasmtime)
   add_dependencies(${target} flodea_wasmtime)
 endfunction()
+
+# What modules are built with, for tests and examples: Debian's clang with wasi-libc, and AssemblyScript from npm.
+set(FLODEA_WITH_WASM_GUESTS OFF)
+find_program(FLODEA_WASI_CLANG clang)
+find_program(FLODEA_NPM npm)
+find_program(FLODEA_NODE node)
+if(FLODEA_WITH_WASM AND NOT FLODEA_SANITIZE)
+  if(FLODEA_WASI_CLANG AND FLODEA_NPM AND FLODEA_NODE AND EXISTS /usr/include/wasm32-wasi/wasi/api.h)
+    set(FLODEA_WITH_WASM_GUESTS ON)
+  else()
+    message(WARNING "clang, wasi-libc, node or npm is missing: the WebAssembly tests and examples are left out. Run scripts/setup.")
+  endif()
+endif()
+
+set(FLODEA_WASM_SDK ${CMAKE_SOURCE_DIR}/sdk/wasm)
+set(FLODEA_ASC_DIR ${CMAKE_BINARY_DIR}/assemblyscript)
+
+# flodea_wasm_c(OUT SOURCES a.c … [FLAGS …]): a module in C with the SDK.
+function(flodea_wasm_c out)
+  cmake_parse_arguments(A "" "" "SOURCES;FLAGS" ${ARGN})
+  list(TRANSFORM A_SOURCES PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/)
+  set(sdk ${FLODEA_WASM_SDK}/src/flodea.c ${FLODEA_WASM_SDK}/src/json.c)
+  get_filename_component(folder ${out} DIRECTORY)
+  add_custom_command(OUTPUT ${out} DEPENDS ${A_SOURCES} ${sdk} ${FLODEA_WASM_SDK}/include/flodea.h ${FLODEA_WASM_SDK}/src/json.h
+    COMMAND ${CMAKE_COMMAND} -E make_directory ${folder}
+    COMMAND ${FLODEA_WASI_CLANG} --target=wasm32-wasi -O2 -Wall -Wextra -I${FLODEA_WASM_SDK}/include ${A_FLAGS} ${A_SOURCES} ${sdk} -o ${out}
+    COMMENT "Compiling ${out}" VERBATIM)
+endfunction()
+
+# flodea_wasm_as(OUT SOURCE): a module in AssemblyScript, which imports "flodea/assembly".
+function(flodea_wasm_as out source)
+  get_filename_component(folder ${out} DIRECTORY)
+  get_filename_component(name ${out} NAME_WE)
+  add_custom_command(OUTPUT ${out} DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${source} ${FLODEA_ASC_DIR}/ready
+    COMMAND ${CMAKE_COMMAND} -E make_directory ${folder}
+    COMMAND ${CMAKE_COMMAND} -E copy ${CMAKE_CURRENT_SOURCE_DIR}/${source} ${FLODEA_ASC_DIR}/${name}.ts
+    COMMAND ${FLODEA_NODE} node_modules/assemblyscript/bin/asc.js ${name}.ts -O --config node_modules/@assemblyscript/wasi-shim/asconfig.json
+            --outFile ${out}
+    WORKING_DIRECTORY ${FLODEA_ASC_DIR} COMMENT "Compiling ${out}" VERBATIM)
+endfunction()
+
+if(FLODEA_WITH_WASM_GUESTS)
+  set(toolchain ${CMAKE_SOURCE_DIR}/scripts/assemblyscript)
+  file(GLOB_RECURSE package CONFIGURE_DEPENDS ${FLODEA_WASM_SDK}/assemblyscript/*)
+  add_custom_command(OUTPUT ${FLODEA_ASC_DIR}/npm DEPENDS ${toolchain}/package.json ${toolchain}/package-lock.json
+    COMMAND ${CMAKE_COMMAND} -E copy ${toolchain}/package.json ${toolchain}/package-lock.json ${FLODEA_ASC_DIR}
+    COMMAND ${FLODEA_NPM} ci --prefix ${FLODEA_ASC_DIR} --ignore-scripts --no-audit --no-fund --loglevel=error
+    COMMAND ${CMAKE_COMMAND} -E touch ${FLODEA_ASC_DIR}/npm COMMENT "Fetching the AssemblyScript compiler" VERBATIM)
+  add_custom_command(OUTPUT ${FLODEA_ASC_DIR}/ready DEPENDS ${FLODEA_ASC_DIR}/npm ${package}
+    COMMAND ${CMAKE_COMMAND} -E copy_directory ${FLODEA_WASM_SDK}/assemblyscript ${FLODEA_ASC_DIR}/node_modules/flodea
+    COMMAND ${CMAKE_COMMAND} -E touch ${FLODEA_ASC_DIR}/ready VERBATIM)
+  # One owner of what several folders' modules wait for.
+  add_custom_target(flodea_assemblyscript DEPENDS ${FLODEA_ASC_DIR}/ready)
+endif()

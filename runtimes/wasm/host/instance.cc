@@ -164,6 +164,13 @@ bool Instance::memory_is_full() {
          memory->size(store_) * kPageBytes > options_.memory - options_.memory / kLittleLeft;
 }
 
+// Without the engine's own account of the backtrace, which has many lines.
+std::string cause(const std::string& message) {
+  constexpr std::string_view kMark = "Caused by:";
+  std::size_t mark = message.find(kMark);
+  return one_line(mark == std::string::npos ? message : message.substr(mark + kMark.size()));
+}
+
 std::string trap_text(const wasmtime::Trap& trap) {
   switch (trap.code().value_or(0xff)) {
     case WASMTIME_TRAP_CODE_STACK_OVERFLOW:
@@ -185,7 +192,7 @@ std::string trap_text(const wasmtime::Trap& trap) {
     case WASMTIME_TRAP_CODE_UNREACHABLE_CODE_REACHED:
       return "abort (unreachable code)";
     default:
-      return one_line(trap.message());
+      return cause(trap.message());
   }
 }
 
@@ -216,7 +223,7 @@ int Instance::ended(const wasmtime::TrapError& error) {
     return trapped(trap_text(*trap), trap->trace());
   auto& failure = std::get<wasmtime::Error>(error.data);
   if (auto status = failure.i32_exit()) return *status;
-  if (instance_) return trapped(one_line(failure.message()), failure.trace());
+  if (instance_) return trapped(cause(failure.message()), failure.trace());
   say(options_.code + " cannot be run: " + one_line(failure.message()));
   return kCannotRun;
 }

@@ -1,6 +1,7 @@
 // flodea-wasm: runs a module that flodea-wasmc compiled, as an agent. It never compiles.
 // docs/runtimes/wasm.md.
 #include <fmt/format.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <charconv>
@@ -24,6 +25,13 @@ FlodeaImports imports_from_environment() {
   return FlodeaImports(CallClient(UniqueFd(fd)));
 }
 
+// The module sees /proc, and through /proc/self/mem it could rewrite the code that holds it. The
+// files of a process that is not dumpable belong to root.
+Status close_own_memory() {
+  if (::prctl(PR_SET_DUMPABLE, 0) != 0) return fail_errno("prctl(PR_SET_DUMPABLE)");
+  return {};
+}
+
 int run(const std::vector<std::string_view>& words) {
   auto options = parse_options(words);
   if (!options) {
@@ -37,6 +45,10 @@ int run(const std::vector<std::string_view>& words) {
   if (options->version) {
     fmt::print("flodea-wasm {}, Wasmtime {}\n", FLODEA_VERSION, kWasmtimeVersion);
     return 0;
+  }
+  if (Status closed = close_own_memory(); !closed) {
+    fmt::print(stderr, "flodea-wasm: {}\n", closed.error().describe());
+    return kCannotRun;
   }
   return run_module(*options, imports_from_environment());
 }

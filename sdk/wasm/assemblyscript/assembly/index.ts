@@ -95,6 +95,14 @@ export namespace agent {
   let watch: Stream | null = null;
   let noticed: bool = false;
 
+  function watched(): Stream {
+    const open = watch;
+    if (open !== null) return open;
+    const stream = new Stream("flodea.agent.v1.Self/WatchStop");
+    watch = stream;
+    return stream;
+  }
+
   /** A structured record of its log, at most 8 KiB. */
   export function log(message: string, level: i32 = INFO): bool {
     const record = '{"level":' + level.toString() + ',"message":' + quote(message) + "}";
@@ -112,8 +120,7 @@ export namespace agent {
    */
   export function waitStop(timeoutMs: i32 = -1): bool {
     if (noticed) return true;
-    let stream = watch;
-    if (stream === null) stream = watch = new Stream("flodea.agent.v1.Self/WatchStop");
+    const stream = watched();
     noticed = stream.next(timeoutMs).length > 0;
     if (!noticed && lastStatus() != TIMED_OUT) {
       stream.close(); // ended without a notice: the next question opens it again
