@@ -2,6 +2,7 @@
 import errno
 import json
 import os
+import signal
 import socket
 import sys
 import time
@@ -59,7 +60,7 @@ def stop():
 def idle():
     say("waiting")
     while True:
-        time.sleep(3600)
+        signal.pause()
 
 
 def busy():
@@ -69,7 +70,6 @@ def busy():
 
 
 def deaf():
-    import signal
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     busy()
 
@@ -130,7 +130,7 @@ def pids():
     try:
         while count < 1000:
             if os.fork() == 0:
-                time.sleep(3600)
+                signal.pause()
             count += 1
     except OSError as error:
         say("refused", errno.errorcode[error.errno])
