@@ -194,6 +194,8 @@ Result<std::vector<LockedPackage>> parse_javascript_lock(const std::string& file
     std::size_t at = std::min(error.byte, text.size());
     std::size_t line = 1 + static_cast<std::size_t>(std::ranges::count(text.substr(0, at), '\n'));
     return refuse({.file = file, .line = line}, "is no JSON", kWriteLock);
+  } catch (const Json::exception&) {  // a number that no type holds
+    return refuse(whole, "is no JSON that can be read", kWriteLock);
   }
   if (!json.is_object()) return refuse(whole, "is no object", kWriteLock);
   auto version = json.find("lockfileVersion");

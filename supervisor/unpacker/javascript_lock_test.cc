@@ -110,7 +110,7 @@ TEST_CASE("a lock of npm 6, or what is none, is refused") {
   CHECK_FALSE(parse("\"node_modules/a\": {\"version\": \"1.0.0\", " + kIntegrity + "}", 1));
   for (const char* text :
        {"", "[]", "{}", "{\"lockfileVersion\": 3}", "{\"lockfileVersion\": \"3\"}",
-        "{\"lockfileVersion\": 3, \"packages\": []}"})
+        "{\"lockfileVersion\": 3, \"packages\": []}", "1e999999", "{\"lockfileVersion\": 3e999}"})
     CHECK_FALSE(parse_javascript_lock("package-lock.json", text));
   auto torn = parse_javascript_lock("package-lock.json", "{\n\"a\": 1,\n,}");
   REQUIRE_FALSE(torn);

@@ -43,8 +43,9 @@ async function late() {
 }
 
 async function stop() {
+  const asked = flodea.agent.waitStop(); // from now on SIGTERM does not end it
   say("waiting");
-  say("asked", (await flodea.agent.waitStop()).reason);
+  say("asked", (await asked).reason);
 }
 
 function idle() {

@@ -53,6 +53,7 @@ def throw():
 
 
 def stop():
+    flodea.agent.stop_requested()  # from now on SIGTERM does not end it
     say("waiting")
     say("asked", flodea.agent.wait_stop().reason)
 
