@@ -3,13 +3,32 @@ import json
 import os
 import re
 import shutil
+import subprocess
+
+from flodea_host import TREE
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-ENTRYPOINTS = {"python": "main.py", "javascript": "main.mjs"}
+ENTRYPOINTS = {"python": "main.py", "javascript": "main.mjs", "wasm": "main.wasm"}
 RESOURCES = {"memory": "128Mi", "disk": "16Mi", "pids": 64}
 ENDED = ("stopped", "failed")
 # What differs from run to run, or with the language as it must: shown by its type alone.
 VARIABLE = {"wallNanos", "monotonicNanos", "specJson", "cpuNanos", "memoryBytes", "memoryPeakBytes", "diskUsedBytes", "calls", "pids", "nextPageToken"}
+
+
+def write_bundle(host, language, directory):
+    """What the language's agent is made of."""
+    shutil.rmtree(directory, ignore_errors=True)
+    os.makedirs(directory)
+    shutil.copy(os.path.join(HERE, "cases.tsv"), directory)
+    entrypoint = ENTRYPOINTS[language]
+    source = os.path.join(HERE, "agents", language, entrypoint)
+    if language == "wasm":
+        source = os.path.join(host.base, entrypoint)
+        if not os.path.exists(source):
+            sdk = os.path.join(TREE, "sdk", "wasm")
+            subprocess.run(["clang", "--target=wasm32-wasi", "-O2", "-I", os.path.join(sdk, "include"), os.path.join(HERE, "agents", "wasm", "main.c"),
+                            os.path.join(sdk, "src", "flodea.c"), os.path.join(sdk, "src", "json.c"), "-o", source], check=True)
+    shutil.copy(source, directory)
 
 
 class Agent:
@@ -19,9 +38,7 @@ class Agent:
         self.host, self.language = host, language
         self.name = mode  # the same in each language: it is among what they print
         directory = os.path.join(host.base, "agents", f"{language}-{mode}")
-        shutil.rmtree(directory, ignore_errors=True)
-        shutil.copytree(os.path.join(HERE, "agents", language), directory)
-        shutil.copy(os.path.join(HERE, "cases.tsv"), directory)
+        write_bundle(host, language, directory)
         runtime = {"type": language, "entrypoint": ENTRYPOINTS[language], "args": [mode, *words], **spec.pop("runtime", {})}
         full = {"runtime": runtime, "bundle": ".", "resources": {**RESOURCES, **spec.pop("resources", {})},
                 "restart": {"policy": "never"}, "stop_timeout": "2s", **spec}
