@@ -21,10 +21,15 @@ constexpr std::array<std::string_view, 3> kSuffixes{".mjs", ".cjs", ".js"};
 
 Status validate(const AgentSpec& spec) {
   auto fits = [&](std::string_view suffix) { return spec.runtime.entrypoint.ends_with(suffix); };
-  if (std::ranges::any_of(kSuffixes, fits)) return {};
-  return refuse_manifest("spec.runtime.entrypoint",
-                         spec.runtime.entrypoint + " is not a JavaScript file",
-                         "name a file that ends in .mjs (ES module), .cjs (CommonJS) or .js");
+  if (std::ranges::none_of(kSuffixes, fits))
+    return refuse_manifest("spec.runtime.entrypoint",
+                           spec.runtime.entrypoint + " is not a JavaScript file",
+                           "name a file that ends in .mjs (ES module), .cjs (CommonJS) or .js");
+  const std::string& lock = spec.runtime.packages;
+  if (lock.empty() || lock == "package-lock.json" || lock.ends_with("/package-lock.json"))
+    return {};
+  return refuse_manifest("spec.runtime.packages", lock + " is not npm's lock file",
+                         "name a package-lock.json");
 }
 
 // MiB of live objects. A third is left to what is not of the heap (buffers, native add-ons, stacks,

@@ -66,3 +66,15 @@ TEST_CASE("a JavaScript agent that waits to say so is ready only then") {
   m.spec.readiness.self = true;
   CHECK(javascript_runtime().ready(m.spec) == ReadyWhen::kAgentSays);
 }
+
+TEST_CASE("packages come by npm's lock file alone") {
+  AgentManifest m = manifest(128 * kMiB);
+  for (const char* lock : {"", "package-lock.json", "deps/package-lock.json"}) {
+    m.spec.runtime.packages = lock;
+    CHECK(javascript_runtime().validate(m.spec));
+  }
+  for (const char* lock : {"requirements.lock", "my-package-lock.json", "package.json"}) {
+    m.spec.runtime.packages = lock;
+    CHECK(javascript_runtime().validate(m.spec).error().field == "spec.runtime.packages");
+  }
+}

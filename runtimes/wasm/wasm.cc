@@ -18,10 +18,13 @@ constexpr std::uint64_t kMinimumMemory = 8 * kMiB;
 constexpr std::uint64_t kMemoryForEachElement = 1024;
 
 Status validate(const AgentSpec& spec) {
-  if (spec.runtime.entrypoint.ends_with(".wasm")) return {};
-  return refuse_manifest("spec.runtime.entrypoint",
-                         spec.runtime.entrypoint + " is not a WebAssembly module",
-                         "name a file that ends in .wasm");
+  if (!spec.runtime.entrypoint.ends_with(".wasm"))
+    return refuse_manifest("spec.runtime.entrypoint",
+                           spec.runtime.entrypoint + " is not a WebAssembly module",
+                           "name a file that ends in .wasm");
+  if (spec.runtime.packages.empty()) return {};
+  return refuse_manifest("spec.runtime.packages", "a WebAssembly module has no packages",
+                         "link what it needs into the module, and leave this out");
 }
 
 // Compiled in a sandbox of its own. Measured: 80 MiB for a module of 1.85 MiB, with its machine

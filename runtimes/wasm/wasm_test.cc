@@ -48,3 +48,10 @@ TEST_CASE("a module that waits to say so is ready only then") {
   m.spec.readiness.self = true;
   CHECK(wasm_runtime().ready(m.spec) == ReadyWhen::kAgentSays);
 }
+
+TEST_CASE("a module is whole: packages are refused") {
+  AgentManifest m = manifest();
+  CHECK(wasm_runtime().validate(m.spec));
+  m.spec.runtime.packages = "package-lock.json";
+  CHECK(wasm_runtime().validate(m.spec).error().field == "spec.runtime.packages");
+}
