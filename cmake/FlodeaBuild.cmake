@@ -77,6 +77,40 @@ function(flodea_confined name)
   endif()
 endfunction()
 
+# flodea_in_sandboxes(NAME [FOLDER]): a program that runs under an agent's limits, or where no shared library is. In a sanitizer build the
+# release build's stands in its place; the instrumented one, where there is one, lies in tests/, for tests of its own.
+function(flodea_in_sandboxes name)
+  if(NOT FLODEA_SANITIZE)
+    return()
+  endif()
+  set_property(GLOBAL APPEND PROPERTY FLODEA_RELEASED_PROGRAMS ${name})
+  set_property(GLOBAL APPEND PROPERTY FLODEA_RELEASED_PATHS ${ARGV1}${name})
+  if(TARGET ${name})
+    set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  endif()
+endfunction()
+
+# At the end, when all have said so.
+function(flodea_copy_released)
+  get_property(programs GLOBAL PROPERTY FLODEA_RELEASED_PROGRAMS)
+  get_property(paths GLOBAL PROPERTY FLODEA_RELEASED_PATHS)
+  if(NOT programs)
+    return()
+  endif()
+  set(released ${CMAKE_SOURCE_DIR}/build/release)
+  set(copies)
+  foreach(path ${paths})
+    list(APPEND copies COMMAND ${CMAKE_COMMAND} -E copy_if_different ${released}/${path} ${CMAKE_BINARY_DIR}/${path})
+  endforeach()
+  add_custom_target(flodea-released ALL
+    COMMAND ${CMAKE_COMMAND} --preset release -S ${CMAKE_SOURCE_DIR} > ${CMAKE_BINARY_DIR}/released.log
+    COMMAND ${CMAKE_COMMAND} --build ${released} --target ${programs}
+    COMMAND ${CMAKE_COMMAND} -E make_directory ${CMAKE_BINARY_DIR}/agent/bin
+    ${copies}
+    WORKING_DIRECTORY ${CMAKE_SOURCE_DIR} USES_TERMINAL VERBATIM COMMENT "The programs for sandboxes, of the release build")
+  add_dependencies(flodea-all flodea-released)
+endfunction()
+
 # flodea_test(NAME [LABEL unit|integration|security] [TIMEOUT s] [LOCK what] SOURCES a_test.cc … LINK lib …): a Catch2 program run by ctest.
 # Programs of their own rather than one big one: a crash names its folder. Of those with one LOCK one runs at a time:
 # volumes: makes or counts loop devices over FUSE, which the host has in common. A folder whose programs have one thread each says

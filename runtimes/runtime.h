@@ -45,9 +45,10 @@ struct LayerRecipe {
 enum class ReadyWhen { kExecuted, kAgentSays };
 
 // How an engine ends by itself when its memory does not suffice, before the kernel has to kill it.
-// The signal alone would also be a program's own abort(), so the memory it had used counts too.
+// A signal alone would also be a program's own abort(), so the memory it had used counts too.
 struct OutOfMemorySign {
-  int signal = 0;              // 0: it has no such way
+  int signal = 0;              // 0: it has no such signal
+  int exit_code = -1;          // that no agent can end with; -1: it has none
   std::uint32_t permille = 0;  // of its memory limit that was in use at the peak, at least
   std::string_view said;       // what it has then written to its log
 };

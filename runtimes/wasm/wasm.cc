@@ -74,12 +74,15 @@ std::uint64_t wasm_memory_limit(const Resources& resources) {
 }
 
 Runtime wasm_runtime() {
-  return {.type = kWasm.name,
-          .minimum_memory = kMinimumMemory,
-          .validate = validate,
-          .layers = layers,
-          .launch_plan = launch_plan,
-          .ready = ready};
+  return {
+      .type = kWasm.name,
+      .minimum_memory = kMinimumMemory,
+      .validate = validate,
+      .layers = layers,
+      .launch_plan = launch_plan,
+      .ready = ready,
+      .out_of_memory = {.exit_code = kWasmOutOfMemory,
+                        .said = "the module gave up with its memory at its limit, see its log"}};
 }
 
 }  // namespace flodea

@@ -11,6 +11,9 @@ namespace flodea {
 // Where the sandbox shows the entry point's compiled code.
 inline constexpr const char* kWasmCode = "/app/.flodea/module.cwasm";
 
+// What flodea-wasm ends with when a module gives up for want of memory; a module itself cannot.
+inline constexpr int kWasmOutOfMemory = 137;
+
 Runtime wasm_runtime();
 
 // Bytes that the module's memory may grow to: what the manifest gives less what the worker and the

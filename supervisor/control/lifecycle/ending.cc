@@ -72,9 +72,18 @@ Ending recorded(const InstanceExit& exit, const StatusSnapshot& page,
 bool gave_up_for_memory(const InstanceExit& exit, const std::optional<StatusSnapshot>& page,
                         const Launched& launched) {
   const OutOfMemorySign& sign = launched.out_of_memory;
-  return sign.signal != 0 && page && page->exit_kind == ExitKind::kSignaled &&
-         page->exit_value == static_cast<std::uint32_t>(sign.signal) &&
-         exit.memory_peak >= launched.memory_bytes / 1000 * sign.permille;
+  if (!page) return false;
+  auto ended = [&](ExitKind kind, int value) {
+    return page->exit_kind == kind && page->exit_value == static_cast<std::uint32_t>(value);
+  };
+  bool said_so = (sign.signal != 0 && ended(ExitKind::kSignaled, sign.signal)) ||
+                 (sign.exit_code >= 0 && ended(ExitKind::kExited, sign.exit_code));
+  return said_so && exit.memory_peak >= launched.memory_bytes / 1000 * sign.permille;
+}
+
+std::string how_it_ended(const StatusSnapshot& page) {
+  return page.exit_kind == ExitKind::kSignaled ? signal_name(page.exit_value)
+                                               : "exit code " + std::to_string(page.exit_value);
 }
 
 bool was_killed(const std::optional<StatusSnapshot>& page) {
@@ -107,7 +116,7 @@ Ending ending_of(const InstanceExit& exit, const std::optional<StatusSnapshot>& 
     return {.blame = Blame::kFailure,
             .reason = Reason::kOom,
             .message = "out of memory: " + std::string(launched.out_of_memory.said) + " (" +
-                       signal_name(page->exit_value) + ")",
+                       how_it_ended(*page) + ")",
             .exit_code = {}};
   }
   return page ? recorded(exit, *page, launched.executable) : unrecorded(exit);

@@ -70,6 +70,15 @@ TEST_CASE("a runtime that gives up for want of memory ends with reason oom") {
     CHECK(ending_of(exit, page(ExitKind::kSignaled, SIGSEGV), node).reason == Reason::kSignal);
     CHECK(ending_of(exit, page(ExitKind::kExited, SIGABRT), node).reason == Reason::kExitCode);
   }
+  SECTION("nor by an exit code, but where its engine has one for it") {
+    Launched wasm = node;
+    wasm.out_of_memory = {.exit_code = 137, .permille = 0, .said = "no memory was left"};
+    Ending full = ending_of(exit, page(ExitKind::kExited, 137), wasm);
+    CHECK(full.reason == Reason::kOom);
+    CHECK(full.message == "out of memory: no memory was left (exit code 137)");
+    CHECK(ending_of(exit, page(ExitKind::kExited, 134), wasm).reason == Reason::kExitCode);
+    CHECK(ending_of(exit, page(ExitKind::kSignaled, SIGABRT), wasm).reason == Reason::kSignal);
+  }
   SECTION("not where the runtime has no such way") {
     CHECK(ending_of(exit, page(ExitKind::kSignaled, SIGABRT), program("x")).reason ==
           Reason::kSignal);

@@ -8,8 +8,9 @@ import unittest
 
 TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 BUILD = os.environ.get("FLODEA_BUILD", os.path.join(TREE, "build", "release"))
-PROGRAM = os.path.join(BUILD, "flodea-unpack")
-SANITIZED = "FLODEA_TEST_PATIENCE" in os.environ  # then it is linked with shared libraries, which an empty root does not have
+INSTRUMENTED = os.path.join(BUILD, "tests", "flodea-unpack")
+SANITIZED = os.path.exists(INSTRUMENTED)  # it is linked with shared libraries, which an empty root does not have
+PROGRAM = INSTRUMENTED if SANITIZED else os.path.join(BUILD, "flodea-unpack")
 
 
 def varint(data, at):
