@@ -52,13 +52,14 @@ static double sha256(void) {
 }
 
 static double matrix(void) {
-  enum { kSide = 512 };
+  enum { kSide = 512, kRounds = 3 };
   double *a = malloc(kSide * kSide * sizeof *a), *b = malloc(kSide * kSide * sizeof *b);
   double *c = calloc(kSide * kSide, sizeof *c);
   for (int i = 0; i < kSide * kSide; ++i) a[i] = i % 7, b[i] = i % 5;
-  for (int i = 0; i < kSide; ++i)
-    for (int k = 0; k < kSide; ++k)
-      for (int j = 0; j < kSide; ++j) c[i * kSide + j] += a[i * kSide + k] * b[k * kSide + j];
+  for (int round = 0; round < kRounds; ++round)
+    for (int i = 0; i < kSide; ++i)
+      for (int k = 0; k < kSide; ++k)
+        for (int j = 0; j < kSide; ++j) c[i * kSide + j] += a[i * kSide + k] * b[k * kSide + j];
   return c[77];
 }
 

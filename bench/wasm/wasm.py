@@ -87,7 +87,7 @@ def measure(commands, kernel, rounds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5, help="of each kernel; the least time counts (default 5)")
+    parser.add_argument("--rounds", type=int, default=7, help="of each kernel; the least time counts (default 7)")
     rounds = parser.parse_args().rounds
     held = True
     with tempfile.TemporaryDirectory() as folder:

@@ -6,7 +6,7 @@ import subprocess
 import unittest
 
 from fake_worker import FakeWorker, RpcError
-from wasm_programs import PATIENCE, ProgramTest
+from wasm_programs import BUILD, GUESTS, PATIENCE, ProgramTest
 
 
 def encoded(text):
@@ -31,13 +31,16 @@ class Sdk(ProgramTest):
     guests = ("sdk", "sdk_as")
 
     def start(self, guest, *arguments):
+        return self.run_agent((GUESTS / f"{guest}.wasm").read_bytes(), guest, *arguments)
+
+    def run_agent(self, module, name, *arguments):
         worker = FakeWorker(dict(ANSWERS))
         self.addCleanup(worker.close)
         number = worker.agent_end.fileno()
-        process = subprocess.Popen(self.command(self.compile_guest(guest), *arguments), stdout=subprocess.PIPE,
+        process = subprocess.Popen(self.command(self.compile(module, name), *arguments), stdout=subprocess.PIPE,
                                    stderr=subprocess.PIPE, pass_fds=[number], env={"FLODEA_FD": str(number)})
-        self.addCleanup(process.stderr.close)
-        self.addCleanup(process.stdout.close)
+        for undo in (process.stderr.close, process.stdout.close, process.wait, process.kill):  # the last one first
+            self.addCleanup(undo)
         return worker, process
 
     def test_each_call_reaches_the_worker_and_its_answer_the_module(self):
@@ -81,6 +84,22 @@ class Sdk(ProgramTest):
             out, _ = process.communicate(timeout=PATIENCE)
             self.assertIn(out, (b"stopped: 1\n", b"stopped: true\n"))
             self.assertEqual(process.returncode, 3)
+
+    def test_the_examples_store_the_same_figures_and_end_when_asked(self):
+        figures, logged = [], []
+        for folder, arguments in (("risk-wasm", [str(BUILD / "examples/risk-wasm/positions.csv")]), ("risk-wasm-as", [])):
+            worker, process = self.run_agent((BUILD / "examples" / folder / "risk.wasm").read_bytes(), folder, *arguments)
+            watch = worker.next("flodea.agent.v1.Self/WatchStop")
+            worker.item(watch, 1, {"reason": "operator"})
+            out, errors = process.communicate(timeout=PATIENCE)
+            self.assertEqual((process.returncode, errors), (0, b""))
+            self.assertTrue(out.endswith(b"stopped as asked\n"), out)
+            params = {r["method"].split("/")[-1]: r["params"] for r in worker.requests}
+            figures.append(params["Commit"]["puts"][0]["value"])
+            logged.append(params["Log"]["records"][0]["message"])
+        self.assertEqual(base64.b64decode(figures[0]), b'{"positions":6,"exposure_cents":33013390,"at_risk_cents":1713079}')
+        self.assertEqual(figures[0], figures[1])
+        self.assertEqual(logged, ["6 positions, 17130.79 at risk: stored"] * 2)
 
     def test_outside_of_flodea_every_call_says_so(self):
         for guest in self.guests:

@@ -5,7 +5,7 @@ import subprocess
 import tempfile
 import unittest
 
-BUILD = pathlib.Path(os.environ["FLODEA_BUILD"])
+BUILD = pathlib.Path(os.environ["FLODEA_BUILD"]).resolve()
 COMPILER = BUILD / "flodea-wasmc"
 HOST = BUILD / "agent/bin/flodea-wasm"
 GUESTS = BUILD / "tests/wasm"
