@@ -87,8 +87,8 @@ at_least() { [[ -n $1 && $(printf '%s\n' "$2" "$1" | sort -V | head -n 1) == "$2
 distribution_table() {
   cat <<'ROWS'
 debian-12    | bookworm | bookworm-backports | catch2 | - | yes
-debian-13    | trixie   | -                  | -      | - | no
-ubuntu-24.04 | noble    | -                  | -      | - | no
+debian-13    | trixie   | -                  | -      | libclang-rt-14-dev-wasm32=libclang-rt-19-dev-wasm32 | no
+ubuntu-24.04 | noble    | -                  | -      | libclang-rt-14-dev-wasm32=libclang-rt-18-dev-wasm32 | no
 ROWS
 }
 
@@ -116,16 +116,25 @@ libseccomp-dev libcap-dev libsodium-dev libssl-dev libfuse3-dev libsystemd-dev
 prometheus-cpp-dev libsqlite3-dev libyaml-cpp-dev libcli11-dev libfmt-dev libspdlog-dev
 libboost-dev libboost-filesystem-dev libboost-system-dev libexpected-dev nlohmann-json3-dev
 catch2>=3
+clang lld wasi-libc libclang-rt-14-dev-wasm32
 clang-19 clang-tidy-19 clang-format-19 libclang-rt-19-dev llvm-19
 python3 python3-numpy nodejs>=18 e2fsprogs bubblewrap gocryptfs libcap2-bin attr iproute2 curl
 PACKAGES
 }
 
-# packages_here: package_list, a NAME or NAME>=VERSION a line, with this distribution's names.
+# tool_packages: for what may also be there without the distribution's package: Rust by rustup, Node by its makers' package. Where a
+# distribution has no new enough Rust (all but Debian 12), none is asked for.
+tool_packages() {
+  command -v node >/dev/null || echo nodejs
+  command -v npm >/dev/null || echo npm
+  [[ $DISTRO != debian-12 ]] || find_cargo >/dev/null || echo "cargo-web>=$RUST_LEAST"
+}
+
+# packages_here: both lists, a NAME or NAME>=VERSION a line, with this distribution's names.
 packages_here() {
   local renames
   renames=$(tr ',' '\n' <<<"$RENAMED" | sed -n 's/^\([^=]*\)=\(.*\)$/s\/^\1\\(>=.*\\)\\?$\/\2\\1\/;/p')
-  package_list | tr -s ' ' '\n' | sed -e "$renames"
+  { package_list && tool_packages; } | tr -s ' ' '\n' | sed -e "$renames"
 }
 
 # missing_packages: those of packages_here that are not installed, or too old.
