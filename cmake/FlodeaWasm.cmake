@@ -77,7 +77,7 @@ function(flodea_wasm_as out source)
 endfunction()
 
 if(FLODEA_WITH_WASM_GUESTS)
-  set(toolchain ${CMAKE_SOURCE_DIR}/scripts/assemblyscript)
+  set(toolchain ${CMAKE_SOURCE_DIR}/cmake/assemblyscript)
   file(GLOB_RECURSE package CONFIGURE_DEPENDS ${FLODEA_WASM_SDK}/assemblyscript/*)
   add_custom_command(OUTPUT ${FLODEA_ASC_DIR}/npm DEPENDS ${toolchain}/package.json ${toolchain}/package-lock.json
     COMMAND ${CMAKE_COMMAND} -E copy ${toolchain}/package.json ${toolchain}/package-lock.json ${FLODEA_ASC_DIR}

@@ -8,8 +8,8 @@
 namespace flodea {
 
 struct ProfiledRuntime {
-  std::string_view name;  // spec.runtime.type, policy/profiles/<name>.json
-  const char* executable;  // in the sandbox; on the host too, but below kAgentTree
+  std::string_view name;             // spec.runtime.type, policy/profiles/<name>.json
+  const char* executable;            // in the sandbox; on the host too, but below kAgentTree
   std::string_view minimum_version;  // "3.11": compared number by number
 };
 

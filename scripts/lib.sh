@@ -122,10 +122,9 @@ python3 python3-numpy nodejs>=18 e2fsprogs bubblewrap gocryptfs libcap2-bin attr
 PACKAGES
 }
 
-# tool_packages: for what may also be there without the distribution's package: Rust by rustup, Node by its makers' package. Where a
+# tool_packages: for what may also be there without the distribution's package: Rust by rustup, npm with Node's makers' package. Where a
 # distribution has no new enough Rust (all but Debian 12), none is asked for.
 tool_packages() {
-  command -v node >/dev/null || echo nodejs
   command -v npm >/dev/null || echo npm
   [[ $DISTRO != debian-12 ]] || find_cargo >/dev/null || echo "cargo-web>=$RUST_LEAST"
 }

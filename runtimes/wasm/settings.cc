@@ -21,26 +21,24 @@ constexpr int kSettings = 1;
 constexpr std::size_t kStackBytes = 2 << 20;
 constexpr std::size_t kLongestMessage = 1000;
 
+// The features for which the compiler chooses instructions.
+std::vector<std::uint64_t> processor_features() {
 #if defined(__x86_64__)
-std::string processor() {
-  unsigned words[4] = {};
-  unsigned features[4] = {};
-  if (__get_cpuid(1, &words[0], &words[1], &words[2], &words[3]) != 0) {
-    features[0] = words[2];
-    features[1] = words[3];
-  }
-  if (__get_cpuid_count(7, 0, &words[0], &words[1], &words[2], &words[3]) != 0) {
-    features[2] = words[1];
-    features[3] = words[2];
-  }
-  return fmt::format("x86_64-{:08x}{:08x}{:08x}{:08x}", features[0], features[1], features[2],
-                     features[3]);
-}
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  std::vector<std::uint64_t> features;
+  if (__get_cpuid(1, &a, &b, &c, &d) != 0) features.insert(features.end(), {c, d});
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) != 0) features.insert(features.end(), {b, c});
+  return features;
 #else
-std::string processor() {
-  return fmt::format("hwcap-{:x}-{:x}", ::getauxval(AT_HWCAP), ::getauxval(AT_HWCAP2));
-}
+  return {::getauxval(AT_HWCAP), ::getauxval(AT_HWCAP2)};
 #endif
+}
+
+std::uint32_t hash(const std::vector<std::uint64_t>& words) {
+  std::uint64_t value = 0xcbf29ce484222325;  // FNV-1a, by words
+  for (std::uint64_t word : words) value = (value ^ word) * 0x100000001b3;
+  return static_cast<std::uint32_t>(value ^ (value >> 32));
+}
 
 // "Caused by:" and the numbers of causes say nothing that a colon does not.
 std::string_view without_decoration(std::string_view line) {
@@ -71,8 +69,8 @@ wasmtime::Engine make_engine() {
   return wasmtime::Engine(std::move(config));
 }
 
-std::string engine_identity() {
-  return fmt::format("{}/{}/{}", kWasmtimeVersion, kSettings, processor());
+std::string engine_version() {
+  return fmt::format("{}+{}.{:08x}", kWasmtimeVersion, kSettings, hash(processor_features()));
 }
 
 std::string one_line(const std::string& message) {

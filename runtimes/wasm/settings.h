@@ -1,6 +1,6 @@
 // How both programs set up the engine. Code compiled with other settings, by another version or for
 // another processor is refused when it is loaded, so whoever keeps compiled code keys it by
-// engine_identity(). No epoch interruption and no fuel: measured, they cost up to three times the
+// engine_version(). No epoch interruption and no fuel: measured, they cost up to three times the
 // speed; an agent's CPU time is its cgroup's business, and its end a signal.
 #pragma once
 
@@ -18,8 +18,9 @@ inline constexpr const char* kWasmtimeVersion = "48.0.8";
 // clone.
 wasmtime::Engine make_engine();
 
-// Version, settings and the processor's features: "48.0.8/1/x86_64-…", without spaces.
-std::string engine_identity();
+// All that compiled code depends on: "48.0.8+1.5d3a01f7" is Wasmtime's version, the number of our
+// settings, and a hash of the processor's features. Both programs say it last in --version.
+std::string engine_version();
 
 // The engine's messages have many lines and quote names of the module: one line of clean text.
 std::string one_line(const std::string& message);

@@ -25,7 +25,7 @@ constexpr const char* kHelp =
     "Usage: flodea-wasmc [--max-memory BYTES] < MODULE > CODE\n"
     "       flodea-wasmc --version\n"
     "  --max-memory  what the module's memory may have at its start; default 4294967296\n"
-    "  --version     two lines: versions; what compiled code depends on\n";
+    "  --version     last word: what compiled code depends on\n";
 
 struct Options {
   bool help = false;
@@ -99,8 +99,7 @@ int main_of_compiler(const std::vector<std::string_view>& arguments) {
     return kCompiled;
   }
   if (options->version) {
-    fmt::print("flodea-wasmc {}, Wasmtime {}\n{}\n", FLODEA_VERSION, kWasmtimeVersion,
-               engine_identity());
+    fmt::print("flodea-wasmc {}, Wasmtime {}\n", FLODEA_VERSION, engine_version());
     return kCompiled;
   }
   return compile(*options);

@@ -43,7 +43,7 @@ int run(const std::vector<std::string_view>& words) {
     return 0;
   }
   if (options->version) {
-    fmt::print("flodea-wasm {}, Wasmtime {}\n", FLODEA_VERSION, kWasmtimeVersion);
+    fmt::print("flodea-wasm {}, Wasmtime {}\n", FLODEA_VERSION, engine_version());
     return 0;
   }
   if (Status closed = close_own_memory(); !closed) {
