@@ -135,12 +135,7 @@ class Choice {
 class Wheel {
  public:
   Wheel(const Chosen& chosen, Layer& layer, Unpacked& unpacked)
-      : chosen_(chosen),
-        layer_(layer),
-        unpacked_(unpacked),
-        stem_(chosen.name.distribution + "-" + chosen.name.version_text),
-        info_(stem_ + ".dist-info/"),
-        data_(stem_ + ".data/") {}
+      : chosen_(chosen), layer_(layer), unpacked_(unpacked) {}
 
   // Twice through it: RECORD, by which files are judged, is its last entry.
   Status unpack() {
@@ -174,6 +169,16 @@ class Wheel {
   Result<Archive> open() const {
     return Archive::open(chosen_.file.get(), Archive::Format::kZip, chosen_.path);
   }
+  // Is `directory` this wheel's NAME-VERSION<suffix>? Spelling may be another than the file's.
+  bool is_own(std::string_view directory, std::string_view suffix) const {
+    if (!directory.ends_with(suffix)) return false;
+    directory.remove_suffix(suffix.size());
+    std::size_t dash = directory.rfind('-');
+    if (dash == std::string_view::npos) return false;
+    auto version = Version::parse(directory.substr(dash + 1));
+    return version && *version == chosen_.name.version &&
+           normal_name(directory.substr(0, dash)) == normal_name(chosen_.name.distribution);
+  }
   bool is_signature(const std::string& path) const {
     return path == info_ + "RECORD.jws" || path == info_ + "RECORD.p7s";
   }
@@ -182,15 +187,23 @@ class Wheel {
     std::optional<std::string> record, wheel;
     auto archive = TRY(open());
     while (auto entry = TRY(archive.next())) {
-      bool is_record = entry->path == info_ + "RECORD";
-      if (!is_record && entry->path != info_ + "WHEEL") continue;
-      std::optional<std::string>& text = is_record ? record : wheel;
+      std::size_t slash = entry->path.find('/');
+      std::string_view file =
+          std::string_view(entry->path).substr(std::min(slash + 1, entry->path.size()));
+      if (slash == std::string::npos || (file != "RECORD" && file != "WHEEL")) continue;
+      if (!is_own(std::string_view(entry->path).substr(0, slash), ".dist-info")) continue;
+      std::string info = entry->path.substr(0, slash + 1);
+      if (!info_.empty() && info_ != info)
+        return bad(fmt::format("has both {} and {}", shown(info_), shown(info)));
+      info_ = info;
+      std::optional<std::string>& text = file == "RECORD" ? record : wheel;
       if (text) return bad(fmt::format("has {} twice", shown(entry->path)));
       text.emplace();
       TRY(archive.read([&](std::string_view piece) { return keep(piece, *text); }));
     }
     if (!record || !wheel)
-      return bad(fmt::format("has no {}", shown(info_ + (record ? "WHEEL" : "RECORD"))));
+      return bad(fmt::format("has no {} in a {}-{}.dist-info", record ? "WHEEL" : "RECORD",
+                             shown(chosen_.name.distribution), shown(chosen_.name.version_text)));
     if (wheel->find("Wheel-Version: 1.") == std::string::npos)
       return bad("is not of wheel version 1");
     auto parsed = parse_wheel_record(info_ + "RECORD", *record);
@@ -229,8 +242,9 @@ class Wheel {
   // Where a file goes; nothing for what an agent has no use for.
   Result<std::optional<std::string>> place(const std::string& path) {
     std::string_view rest = path;
-    if (rest.starts_with(data_)) {
-      rest.remove_prefix(data_.size());
+    std::string_view top = rest.substr(0, rest.find('/'));
+    if (is_own(top, ".data") && top.size() < rest.size()) {
+      rest.remove_prefix(top.size() + 1);
       std::size_t slash = std::min(rest.find('/'), rest.size());
       std::string_view scheme = rest.substr(0, slash);
       bool code = scheme == "purelib" || scheme == "platlib";
@@ -248,7 +262,7 @@ class Wheel {
   const Chosen& chosen_;
   Layer& layer_;
   Unpacked& unpacked_;
-  std::string stem_, info_, data_;
+  std::string info_;  // "NAME-VERSION.dist-info/"
   std::map<std::string, std::string> record_;
   std::set<std::string> seen_;
   std::size_t scripts_ = 0, others_ = 0;

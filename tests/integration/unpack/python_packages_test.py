@@ -71,6 +71,13 @@ class PythonPackages(UnpackTest):
         self.put("deps/py.txt", f"--find-links vendor\ndemo==1.0 --hash=sha256:{hashlib.sha256(content).hexdigest()}\n")
         self.assertIn("__pypackages__/demo.py", self.unpack("--python", "3.11", "python", "deps/py.txt")[0])
 
+    def test_a_wheel_may_spell_its_name_in_two_ways(self):
+        content = wheel({"demo.py": b"", "Demo_Thing-1.0.0.data/purelib/more.py": b""}, stem="Demo.thing-1.0.0")
+        self.lock(("demo-thing==1.0", self.add(content, "demo_thing-1.0-py3-none-any.whl")))
+        files, _ = self.unpack(*ARGUMENTS)
+        self.assertIn("__pypackages__/more.py", files)
+        self.assertIn("__pypackages__/Demo.thing-1.0.0.dist-info/RECORD", files)
+
     def test_of_several_wheels_the_closest_with_a_hash_of_the_lock_is_taken(self):
         pure = self.add(wheel({"demo.py": b"pure"}))
         native = self.add(wheel({"demo.py": b"native"}), "demo-1.0-cp311-cp311-manylinux_2_17_x86_64.whl")
@@ -107,7 +114,7 @@ class PythonPackages(UnpackTest):
             self.one(files, record=rewrite)
             self.refused(says, *ARGUMENTS)
         self.one(files, stem="else-1.0")
-        self.refused(r"has no demo-1\.0\.dist-info/", *ARGUMENTS)
+        self.refused(r"has no RECORD in a demo-1\.0\.dist-info", *ARGUMENTS)
 
     def test_paths_that_leave_and_links_are_refused(self):
         for name in ("../evil.py", "/evil.py", "a/../../evil.py", "a/./b.py", "a//b.py", "demo-1.0.data/purelib/../../evil.py"):
