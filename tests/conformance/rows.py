@@ -215,5 +215,11 @@ GROUPS = {"Module calls": calls, "How it ends": endings, "Asked to stop": stops,
 
 # (group, row, language): why it may be another than Python's. One that is no longer needed is an error.
 REASONS = {
+    ("How it ends", "an error that nothing catches", "wasm"): "C has no exceptions; this is a trap: flodea-wasm writes where it was and ends with 134",
+    ("How it ends", "abort()", "wasm"): "a trap: flodea-wasm writes where it was and ends with 134",
+    ("Surroundings", "user", "wasm"): "WASI has no users",
+    ("Limits", "pids: 40", "wasm"): "WASI has no processes",
+    **{("What it may not", row, "wasm"): "WASI has no such call"
+       for row in ("make its bundle its own", "kill the worker", "reach an address outside", "make a raw socket")},
     ("What it may not", "make a raw socket", "javascript"): "Node's own library has no such call; the JavaScript intruder tries it through perl",
 }
