@@ -79,12 +79,8 @@ Restart decode_restart(const Json& json) {
 }
 
 Json encode(const RuntimeSpec& r) {
-  return {{"type", r.type},
-          {"engine", r.engine},
-          {"entrypoint", r.entrypoint},
-          {"args", r.args},
-          {"env", r.env},
-          {"packages", r.packages}};
+  return {{"type", r.type}, {"engine", r.engine}, {"entrypoint", r.entrypoint},
+          {"args", r.args}, {"env", r.env},       {"packages", r.packages}};
 }
 RuntimeSpec decode_runtime(const Json& json) {
   RuntimeSpec r;
