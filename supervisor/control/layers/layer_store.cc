@@ -5,9 +5,6 @@
 #include <sodium.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
 
 #include <algorithm>
 #include <cerrno>
@@ -24,18 +21,6 @@ constexpr std::string_view kNoMac = "-";
 constexpr std::size_t kEntryLimit = 1 << 20;
 constexpr std::size_t kReadSize = 256 << 10;
 constexpr std::size_t kMacBytes = 32;
-
-// Machine code is made for the processor it was made on.
-std::string processor() {
-#if defined(__x86_64__)
-  unsigned a = 0, b = 0, c = 0, d = 0, b7 = 0, c7 = 0, d7 = 0;
-  ::__get_cpuid(1, &a, &b, &c, &d);
-  ::__get_cpuid_count(7, 0, &a, &b7, &c7, &d7);
-  return fmt::format("x86_64 {:x} {:x} {:x} {:x} {:x}", c, d, b7, c7, d7);
-#else
-  return "other";
-#endif
-}
 
 // Each word with its length, so that no two recipes give the same text.
 std::string text_of(const LayerRecipe& recipe) {
@@ -136,7 +121,6 @@ Result<std::string> LayerStore::key_of(const BundleDigest& bundle,
   Sha256 key;
   key.update("flodea layer 1 ");
   key.update(text_of(recipe));
-  if (!recipe.output.empty()) key.update(processor());
   if (recipe.input.empty()) {
     key.update(" bundle " + bundle.hex());
     return key.finish();

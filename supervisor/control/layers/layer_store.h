@@ -3,11 +3,12 @@
 //
 //   bundles/.layers/<key>   "layer <digest>\nmac <64 hex or ->\nbundle <digest>\n…"
 //
-// The key is SHA-256 over the recipe, this host's processor and the SHA-256 of the input: so agents
-// with the same input share a layer, and another engine, setting or processor makes its own. A
-// layer of one output file is authenticated: its MAC, keyed by the vault (so that who can write
-// this directory cannot make one), is BLAKE2b-256 over key and content, checked whenever the layer
-// is looked up. Index entries are replaced as a whole; one that cannot be read counts as none.
+// The key is SHA-256 over the recipe (with the version of what will use the layer: of machine code
+// that is engine, settings and the processor's features) and the SHA-256 of the input: so agents
+// with the same input share a layer, and another engine makes its own. A layer of one output file
+// is authenticated: its MAC, keyed by the vault (so that who can write this directory cannot make
+// one), is BLAKE2b-256 over key and content, checked whenever the layer is looked up. Index entries
+// are replaced as a whole; one that cannot be read counts as none.
 //
 // Blocks on the disk; one thread at a time, but `unchanged`, which any may call.
 #pragma once
