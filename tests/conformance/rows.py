@@ -217,8 +217,12 @@ GROUPS = {"Module calls": calls, "How it ends": endings, "Asked to stop": stops,
 REASONS = {
     ("How it ends", "an error that nothing catches", "wasm"): "C has no exceptions; this is a trap: flodea-wasm writes where it was and ends with 134",
     ("How it ends", "abort()", "wasm"): "a trap: flodea-wasm writes where it was and ends with 134",
+    ("Surroundings", "working directory", "wasm"): "WASI has none: wasi-libc starts at the top of the file tree",
+    ("Surroundings", "a file of its bundle", "wasm"): "for the same reason: a module names it /app/cases.tsv",
     ("Surroundings", "user", "wasm"): "WASI has no users",
     ("Limits", "pids: 40", "wasm"): "WASI has no processes",
+    ("Limits", "open_files: 64", "wasm"): "held by the same limit, of which the engine has some itself; its WASI tells EMFILE as EIO",
+    **{("What it may not", row, "wasm"): "the kernel's EROFS, which the engine's WASI tells as EIO" for row in ("write into the host's programs", "write into the SDK")},
     **{("What it may not", row, "wasm"): "WASI has no such call"
        for row in ("make its bundle its own", "kill the worker", "reach an address outside", "make a raw socket")},
     ("What it may not", "make a raw socket", "javascript"): "Node's own library has no such call; the JavaScript intruder tries it through perl",

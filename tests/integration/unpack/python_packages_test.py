@@ -21,7 +21,8 @@ def record_line(name, content):
 def wheel(files, stem="demo-1.0", record=None, modes=None, twice=()):
     """The bytes of a wheel with these files {name: content}, WHEEL and RECORD added. `record`: rewrites RECORD's text."""
     info = f"{stem}.dist-info"
-    files = {**files, f"{info}/METADATA": b"Metadata-Version: 2.1\n", f"{info}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\n"}
+    name, version = stem.rsplit("-", 1)
+    files = {**files, f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n".encode(), f"{info}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\n"}
     text = "".join(record_line(name, content) for name, content in files.items()) + f"{info}/RECORD,,\n"
     files[f"{info}/RECORD"] = (record(text) if record else text).encode()
     out = io.BytesIO()

@@ -1,5 +1,5 @@
-// The conformance agent in C for WebAssembly: does what its first argument says. The same in each language; conformance_test.py reads what
-// it prints.
+// The conformance agent in C for WebAssembly: does what its first argument says. The same in each
+// language; conformance_test.py reads what it prints.
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -13,10 +13,10 @@
 #include "flodea.h"
 
 static int words;
-static char **word;
+static char** word;
 
-static const char *status_name(int status) {
-  static const char *const kNames[] = {"OK",
+static const char* status_name(int status) {
+  static const char* const kNames[] = {"OK",
                                        "CANCELLED",
                                        "UNKNOWN",
                                        "INVALID_ARGUMENT",
@@ -35,24 +35,35 @@ static const char *status_name(int status) {
   return status >= 0 && status <= 15 ? kNames[status] : "NOT_SENT";
 }
 
-static const char *errno_name(void) {
+static const char* errno_name(void) {
   switch (errno) {
-    case EACCES: return "EACCES";
-    case EPERM: return "EPERM";
-    case EROFS: return "EROFS";
-    case ENOENT: return "ENOENT";
-    case ENOSPC: return "ENOSPC";
-    case EMFILE: return "EMFILE";
-    case ENOMEM: return "ENOMEM";
-    case ENOTCAPABLE: return "ENOTCAPABLE";
-    default: return strerror(errno);
+    case EACCES:
+      return "EACCES";
+    case EPERM:
+      return "EPERM";
+    case EROFS:
+      return "EROFS";
+    case ENOENT:
+      return "ENOENT";
+    case ENOSPC:
+      return "ENOSPC";
+    case EMFILE:
+      return "EMFILE";
+    case ENOMEM:
+      return "ENOMEM";
+    case ENOTCAPABLE:
+      return "ENOTCAPABLE";
+    case EIO:
+      return "EIO";
+    default:
+      return strerror(errno);
   }
 }
 
 // --- module calls
 
 // The file's text with each {"repeat":N} written out; one string, never freed.
-static char *expanded(const char *params) {
+static char* expanded(const char* params) {
   static const char kRepeat[] = "{\"repeat\":";
   char *out = calloc(1, strlen(params) + (512 << 10)), *end = out;
   while (*params != '\0') {
@@ -60,7 +71,7 @@ static char *expanded(const char *params) {
       *end++ = *params++;
       continue;
     }
-    char *after = NULL;
+    char* after = NULL;
     long count = strtol(params + strlen(kRepeat), &after, 10);
     *end++ = '"';
     memset(end, 'A', (size_t)count);
@@ -72,14 +83,15 @@ static char *expanded(const char *params) {
 }
 
 static int cases(void) {
-  FILE *file = fopen("/app/cases.tsv", "r");
-  char *line = NULL;
+  FILE* file = fopen("/app/cases.tsv", "r");
+  char* line = NULL;
   size_t size = 0;
   while (file != NULL && getline(&line, &size, file) > 0) {
     if (line[0] == '#') continue;
     line[strcspn(line, "\n")] = '\0';
-    char *name = strtok(line, "\t"), *method = strtok(NULL, "\t"), *params = expanded(strtok(NULL, "\t"));
-    char *result = NULL;
+    char *name = strtok(line, "\t"), *method = strtok(NULL, "\t"),
+         *params = expanded(strtok(NULL, "\t"));
+    char* result = NULL;
     int status = flodea_call(method, params, &result);
     if (status == 0) {
       printf("case \"%s\" result %s\n", name, result);
@@ -97,12 +109,13 @@ static int late(void) {
   char request[256], reply[512];
   if (flodea_now(&now) != 0) return 1;
   int length = snprintf(request, sizeof request,
-                        "{\"method\":\"flodea.kernel.v1.Clock/SleepUntil\",\"params\":{\"wallNanos\":\"%lld\"},\"deadline_ms\":200}",
+                        "{\"method\":\"flodea.kernel.v1.Clock/"
+                        "SleepUntil\",\"params\":{\"wallNanos\":\"%lld\"},\"deadline_ms\":200}",
                         (long long)(now.wall_nanos + 3600 * 1000000000LL));
   int32_t got = flodea_import_call(request, (uint32_t)length, reply, sizeof reply - 1);
   if (got < 0 || got >= (int32_t)sizeof reply) return 1;
   reply[got] = '\0';
-  const char *code = strstr(reply, "\"code\":-320");
+  const char* code = strstr(reply, "\"code\":-320");
   printf("late %s\n", code != NULL ? status_name(atoi(code + strlen("\"code\":-320"))) : reply);
   return 0;
 }
@@ -121,7 +134,7 @@ static int stop(void) {
   int32_t got = flodea_import_next(stream, message, sizeof message - 1, -1);
   if (got <= 0) return 1;
   message[got] = '\0';
-  char *reason = strstr(message, "\"reason\":\"");
+  char* reason = strstr(message, "\"reason\":\"");
   if (reason == NULL) return 1;
   reason += strlen("\"reason\":\"");
   printf("asked %.*s\n", (int)strcspn(reason, "\""), reason);
@@ -158,7 +171,7 @@ static int again(void) {
 
 // --- log and surroundings
 
-static void put(int stream, const char *bytes, size_t length) {
+static void put(int stream, const char* bytes, size_t length) {
   while (length > 0) {
     ssize_t n = write(stream, bytes, length);
     if (n <= 0) exit(1);
@@ -185,7 +198,7 @@ static int log_lines(void) {
   return 0;
 }
 
-static void say_text(const char *name, const char *text) {
+static void say_text(const char* name, const char* text) {
   if (text == NULL) {
     printf("%s null\n", name);
   } else {
@@ -193,20 +206,22 @@ static void say_text(const char *name, const char *text) {
   }
 }
 
-static int written(const char *path, const char *text) {
+static int written(const char* path, const char* text) {
   int fd = open(path, O_WRONLY | O_CREAT, 0644);
   return fd < 0 ? -1 : (int)write(fd, text, strlen(text));
 }
 
 static int surroundings(void) {
-  static const char *const kNames[] = {"LOG", "EMPTY", "ABSENT", "HOME", "TMPDIR", "LANG", "PATH", "FLODEA_AGENT"};
+  static const char* const kNames[] = {"LOG",    "EMPTY", "ABSENT", "HOME",
+                                       "TMPDIR", "LANG",  "PATH",   "FLODEA_AGENT"};
   char path[256], line[128] = "";
   printf("arguments [");
   for (int i = 0; i < words; ++i) printf("%s\"%s\"", i > 0 ? "," : "", word[i]);
   printf("]\n");
-  for (size_t i = 0; i < sizeof kNames / sizeof *kNames; ++i) say_text(kNames[i], getenv(kNames[i]));
+  for (size_t i = 0; i < sizeof kNames / sizeof *kNames; ++i)
+    say_text(kNames[i], getenv(kNames[i]));
   say_text("working_directory", getcwd(path, sizeof path));
-  FILE *file = fopen("cases.tsv", "r");
+  FILE* file = fopen("cases.tsv", "r");
   if (file != NULL && fgets(line, sizeof line, file) != NULL) line[strcspn(line, ",")] = '\0';
   say_text("a_file_of_its_bundle", file != NULL ? line : NULL);
   say_text("user", NULL);
@@ -219,7 +234,8 @@ static int surroundings(void) {
 
 // As a program does that cannot go on without memory.
 static int take(size_t piece) {
-  for (void *memory; (memory = malloc(piece)) != NULL;) memset(memory, 'x', piece);
+  static void* volatile kept;  // or the compiler leaves malloc out
+  while ((kept = malloc(piece)) != NULL) memset(kept, 'x', piece);
   abort();
 }
 static int objects(void) { return take(64); }
@@ -231,22 +247,24 @@ static int disk(void) {
   static char piece[65536];
   long total = 0;
   int fd = open("/data/fill", O_WRONLY | O_CREAT | O_TRUNC, 0644);
-  for (ssize_t n = 0; fd >= 0 && total < (1 << 30) && (n = write(fd, piece, sizeof piece)) > 0;) total += n;
+  for (ssize_t n = 0; fd >= 0 && total < (1 << 30) && (n = write(fd, piece, sizeof piece)) > 0;)
+    total += n;
   printf("refused %s %s\n", errno_name(), total < (15 << 20) ? "below its size" : "at its size");
   return 0;
 }
 
 static int files(void) {
   int last = 0;
-  for (int fd = 0; fd >= 0 && last < 10000; last = fd >= 0 ? fd : last) fd = open("/app/cases.tsv", O_RDONLY);
+  for (int fd = 0; fd >= 0 && last < 10000; last = fd >= 0 ? fd : last)
+    fd = open("/app/cases.tsv", O_RDONLY);
   printf("refused %s at descriptor %d\n", errno_name(), last + 1);
   return 0;
 }
 
 static long long cpu_nanos(void) {
-  char *usage = NULL;
+  char* usage = NULL;
   if (flodea_call("flodea.agent.v1.Self/Usage", NULL, &usage) != 0) exit(1);
-  char *at = strstr(usage, "\"cpuNanos\":\"");
+  char* at = strstr(usage, "\"cpuNanos\":\"");
   long long nanos = at != NULL ? atoll(at + strlen("\"cpuNanos\":\"")) : 0;
   free(usage);
   return nanos;
@@ -269,12 +287,12 @@ static int cpu(void) {
 
 // --- what it may not
 
-static void attempt(const char *name, int result) {
+static void attempt(const char* name, int result) {
   printf("attempt \"%s\" %s\n", name, result >= 0 ? "SUCCEEDED" : errno_name());
 }
 
-static int listed(const char *path) {
-  DIR *dir = opendir(path);
+static int listed(const char* path) {
+  DIR* dir = opendir(path);
   return dir != NULL ? closedir(dir) : -1;
 }
 
@@ -295,13 +313,30 @@ static int denials(void) {
   return 0;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   static const struct {
-    const char *name;
+    const char* name;
     int (*run)(void);
-  } kModes[] = {{"cases", cases}, {"late", late}, {"exit", end}, {"abort", NULL}, {"throw", throw}, {"stop", stop}, {"idle", idle}, {"busy", busy},
-                {"deaf", deaf}, {"ready", ready}, {"again", again}, {"log", log_lines}, {"surroundings", surroundings}, {"objects", objects},
-                {"buffers", buffers}, {"pids", pids}, {"disk", disk}, {"files", files}, {"cpu", cpu}, {"denials", denials}};
+  } kModes[] = {{"cases", cases},
+                {"late", late},
+                {"exit", end},
+                {"abort", NULL},
+                {"throw", throw},
+                {"stop", stop},
+                {"idle", idle},
+                {"busy", busy},
+                {"deaf", deaf},
+                {"ready", ready},
+                {"again", again},
+                {"log", log_lines},
+                {"surroundings", surroundings},
+                {"objects", objects},
+                {"buffers", buffers},
+                {"pids", pids},
+                {"disk", disk},
+                {"files", files},
+                {"cpu", cpu},
+                {"denials", denials}};
   if (argc < 2) return 2;
   words = argc - 2;
   word = argv + 2;
