@@ -12,6 +12,11 @@ from flodea_host import BUILD, Host, PATIENCE, TREE
 OUTSIDE = ["unshare", "--mount", "--pid", "--fork", "--mount-proc", "--uts", "--ipc", "--net", "sh", "-c",
            "ip link add v0 type veth peer name v1 && ip addr add 192.0.2.2/24 dev v0 && ip link set v0 up && ip link set v1 up && "
            '/usr/bin/node outside.mjs; exit "$?"']
+WASM = os.path.join(BUILD, "agent", "bin", "flodea-wasm")
+# Where the module's are: a root of its own with all that it looks for, as root, with another process to see.
+OUTSIDE_OF_WASI = ["unshare", "--mount", "--pid", "--fork", "sh", "-c",
+                   'mount -t proc proc "$0/proc" && mount -t sysfs -o ro sysfs "$0/sys" && mknod "$0/dev/null" c 1 3 && mknod "$0/dev/random" c 1 8 && mknod "$0/dev/urandom" c 1 9 && '
+                   'chroot "$0" /opt/flodea/bin/flodea-wasm --memory 16777216 /app/.flodea/module.cwasm outside; exit "$?"']
 
 
 def status_of(pid):
@@ -20,13 +25,13 @@ def status_of(pid):
 
 
 class Intruder(unittest.TestCase):
-    def attempts_in_the_sandbox(self, name):
+    def attempts_in_the_sandbox(self, name, examples=os.path.join(TREE, "examples")):
         """How many there were; none may succeed, and the memory bomb ends the agent with reason oom."""
         with Host() as host, host.follow_events() as events:
-            host.cli("apply", "-f", os.path.join(TREE, "examples", name))
+            host.cli("apply", "-f", os.path.join(examples, name))
             events.wait_event(agent=name, reason="oom", timeout=60)
             events.wait_event(agent=name, to="stopped", timeout=60)
-            lines = [line for line in host.logs(name) if "flood flood" not in line]
+            lines = [line for line in host.logs(name) if "flood flood" not in line and "ffffffff" not in line]
             text = "\n".join(lines)
             self.assertNotIn("SUCCEEDED", text)
             attempts = re.search(r"\b(\d+) attempts, 0 succeeded$", lines[-1])
@@ -52,6 +57,26 @@ class Intruder(unittest.TestCase):
         self.assertTrue(counts, done.stdout[-500:])
         # And the memory bomb, which the sandbox's limit alone ends.
         self.assertEqual(self.attempts_in_the_sandbox("intruder-js"), int(counts[1]) + int(counts[2]) + 1)
+
+    @unittest.skipUnless(os.path.exists(WASM), "this build has no WebAssembly runtime")
+    def test_no_attempt_of_a_module_succeeds_and_each_would_without_the_sandbox(self):
+        with tempfile.TemporaryDirectory() as directory:
+            code = os.path.join(directory, "app", ".flodea", "module.cwasm")
+            for path in ("app/.flodea", "data", "dev", "etc", "opt/flodea/bin", "proc", "root", "sys", "usr/bin", "var/lib/flodea"):
+                os.makedirs(os.path.join(directory, path))
+            for path in ("app/flodea.yaml", "etc/shadow", "etc/passwd", "root/kept", "var/lib/flodea/state.db"):
+                with open(os.path.join(directory, path), "w") as file:
+                    file.write("of others")
+            shutil.copy(WASM, os.path.join(directory, "opt/flodea/bin"))
+            with open(os.path.join(BUILD, "examples", "intruder-wasm", "intruder.wasm"), "rb") as module, open(code, "wb") as out:
+                subprocess.run([os.path.join(BUILD, "flodea-wasmc")], stdin=module, stdout=out, check=True)
+            done = subprocess.run([*OUTSIDE_OF_WASI, directory], capture_output=True, text=True, timeout=120 * PATIENCE)
+        self.assertEqual(done.returncode, 0, done.stdout[-2000:] + done.stderr[-300:])
+        counts = re.search(r"(\d+) not tried, (\d+) attempts, \2 succeeded$", done.stdout.strip())
+        self.assertTrue(counts, done.stdout[-500:])
+        # And memory without end, which the sandbox's limit alone ends.
+        made = self.attempts_in_the_sandbox("intruder-wasm", os.path.join(BUILD, "examples"))
+        self.assertEqual(made, int(counts[1]) + int(counts[2]) + 1)
 
     def test_the_sandbox_is_as_documented_from_the_outside(self):
         with Host() as host:
