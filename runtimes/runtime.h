@@ -35,6 +35,7 @@ struct LayerRecipe {
   std::string output;   // its output is this one file of /app, authenticated; empty: it is a tree
   std::string version;  // of what will use it: for another one it is made anew
   std::string field;    // of the manifest, that an error is about
+  std::uint64_t input_limit = 0;  // bytes; 0: the bundle's own
   // Of its sandbox: memory_bytes, and as many times the size of what it reads; with its output.
   std::uint64_t memory_bytes = 0;
   std::uint64_t memory_per_byte = 0;

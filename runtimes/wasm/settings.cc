@@ -28,6 +28,13 @@ std::vector<std::uint64_t> processor_features() {
   std::vector<std::uint64_t> features;
   if (__get_cpuid(1, &a, &b, &c, &d) != 0) features.insert(features.end(), {c, d});
   if (__get_cpuid_count(7, 0, &a, &b, &c, &d) != 0) features.insert(features.end(), {b, c});
+  if (__get_cpuid(0x80000001, &a, &b, &c, &d) != 0) features.push_back(c);  // LZCNT
+  // XGETBV, where the kernel has enabled it (OSXSAVE): whether AVX's registers are kept.
+  if (!features.empty() && (features[0] & (1u << 27)) != 0) {
+    unsigned low = 0, high = 0;
+    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    features.push_back(low);
+  }
   return features;
 #else
   return {::getauxval(AT_HWCAP), ::getauxval(AT_HWCAP2)};

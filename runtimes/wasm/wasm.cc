@@ -37,6 +37,7 @@ std::vector<LayerRecipe> layers(const AgentSpec& spec, std::string_view version)
        .output = std::string(std::string_view(kWasmCode).substr(std::string_view("/app/").size())),
        .version = std::string(version),
        .field = "spec.runtime.entrypoint",
+       .input_limit = kLongestWasmModule,
        .memory_bytes = 48 * kMiB,
        .memory_per_byte = 64,
        .seconds = 120,

@@ -11,6 +11,9 @@ namespace flodea {
 // Where the sandbox shows the entry point's compiled code.
 inline constexpr const char* kWasmCode = "/app/.flodea/module.cwasm";
 
+// Bytes of a module; flodea-wasmc refuses longer ones too.
+inline constexpr std::uint64_t kLongestWasmModule = 32ull << 20;
+
 // What flodea-wasm ends with when a module gives up for want of memory; a module itself cannot.
 inline constexpr int kWasmOutOfMemory = 137;
 

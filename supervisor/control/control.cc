@@ -281,7 +281,9 @@ void Control::Parts::collect_bundles() {
 
 // Condemned on the core thread, so that no apply comes between asking and removing.
 void Control::Parts::condemn_bundles(std::set<BundleDigest> in_use) {
-  in_use.merge(engine->bundles_in_use());
+  std::set<BundleDigest> now = engine->bundles_in_use();
+  layers->keep(now, in_use);
+  in_use.merge(now);
   auto condemned = bundles->condemn_unused(in_use, clock.wall());
   if (!condemned) spdlog::warn("error=\"bundles: {}\"", condemned.error().describe());
   if (condemned && *condemned > 0) spdlog::info("bundles-removed={}", *condemned);

@@ -161,6 +161,10 @@ Result<PidFd> clone_job(const ChildView& view) {
 }  // namespace
 
 Result<EndedJob> run_job(const JobPlan& plan) {
+  // Nobody but flodead keeps a job's deadline.
+  pid_t flodead = ::getppid();
+  if (::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || flodead != ::getppid() || flodead == 1)
+    return fail(Code::kAborted, "flodead is gone");
   if (plan.uid == 0) return fail(Code::kInvalidArgument, "a job is never root");
   auto input = TRY(open_input(plan));
   auto filter = TRY(read_filter(plan.filter));

@@ -68,6 +68,14 @@ Async<JobResult> Jobs::run(v1::RunJobRequest request, std::function<Status(std::
   co_return std::move(result);
 }
 
+Async<void> Jobs::end() {
+  if (running_ != nullptr) CO_CHECK(running_->kill());
+  auto waiting = turn();
+  [[maybe_unused]] auto mine = co_await waiting;
+  pass_on();
+  co_return Status{};
+}
+
 Async<JobResult> Jobs::run_alone(const v1::RunJobRequest& request, Held& held) {
   auto program = context_.programs.find(request.program());
   auto filter = context_.filters.find(request.program());
@@ -82,6 +90,7 @@ Async<JobResult> Jobs::run_alone(const v1::RunJobRequest& request, Held& held) {
   CO_TRY(held.group, context_.cgroups.make(held.name, {.memory_bytes = request.memory_bytes(),
                                                        .cpu_millis = context_.cpu_millis,
                                                        .pids = kTasks}));
+  running_ = &*held.group;
   const int fds[] = {program->second.get(), filter->second.get(), bundle->get()};
   auto asking =
       context_.helpers.run_in(*held.group, "run-job", helper_request(request, *held.range), fds,
@@ -111,6 +120,7 @@ Async<void> Jobs::undo(Held& held) {
   auto note = [&undone](Status status) {
     if (undone) undone = std::move(status);
   };
+  running_ = nullptr;
   if (held.group) {
     note(held.group->kill());
     auto emptying = wait_group_empty(context_.loop, *held.group);

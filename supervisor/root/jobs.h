@@ -49,6 +49,9 @@ class Jobs {
   // logged as a leftover and its uid range stays taken.
   // `admit` hears its memory when its turn has come, and may refuse it.
   Async<JobResult> run(v1::RunJobRequest request, std::function<Status(std::uint64_t)> admit);
+  // Kills the job under way; returns when nothing is left of any. Those that waited are to be
+  // refused by their `admit`.
+  Async<void> end();
   // Memory that the job under way may take.
   std::uint64_t memory_bytes() const { return memory_bytes_; }
 
@@ -63,6 +66,7 @@ class Jobs {
   std::deque<OneShot<bool>> waiting_;  // the first has its turn
   std::uint64_t count_ = 0;
   std::uint64_t memory_bytes_ = 0;
+  const Cgroup* running_ = nullptr;  // of the job under way
 };
 
 }  // namespace flodea::root

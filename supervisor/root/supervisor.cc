@@ -224,6 +224,8 @@ Async<void> Supervisor::end_instances() {
 Detached Supervisor::finish() {
   if (finishing_) co_return;
   finishing_ = true;
+  auto stopping = parts_.jobs.end();
+  [[maybe_unused]] auto stopped = co_await stopping;
   auto ending = end_instances();
   [[maybe_unused]] auto ended = co_await ending;
   end_vault();

@@ -131,7 +131,7 @@ Status Supervisor::admit_memory(std::uint64_t bytes) const {
   for (const auto& [agent, instance] : instances_) memory += instance->memory_bytes();
   if (memory > parts_.totals.memory_bytes)
     return exhausted(
-        "the memory limits of running agents would pass " +
+        "the memory limits of running agents, and of the job that is made for one, would pass " +
             std::to_string(parts_.totals.memory_bytes) + " bytes",
         "stop agents, lower spec.resources.memory, or raise max-memory in flodead's settings");
   return {};
@@ -245,9 +245,12 @@ Async<Supervisor::Answer> Supervisor::list(v1::Request request) {
 
 // Admitted when its turn has come.
 Async<Supervisor::Answer> Supervisor::run_job(v1::Request request) {
-  if (stopping_) co_return fail(Code::kUnavailable, "flodead is shutting down");
-  auto running = parts_.jobs.run(std::move(*request.mutable_run_job()),
-                                 [this](std::uint64_t bytes) { return admit_memory(bytes); });
+  auto admit = [this, life = control_.life()](std::uint64_t bytes) -> Status {
+    if (stopping_) return fail(Code::kUnavailable, "flodead is shutting down");
+    if (control_.life() != life) return fail(Code::kCancelled, "the control that asked has ended");
+    return admit_memory(bytes);
+  };
+  auto running = parts_.jobs.run(std::move(*request.mutable_run_job()), admit);
   CO_TRY(auto result, co_await running);
   Answer answer;
   *answer.reply.mutable_run_job() = result.reply;

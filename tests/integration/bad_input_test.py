@@ -46,7 +46,8 @@ class BadInput(unittest.TestCase):
             self.assertRegex(caught.exception.stderr, text)
         self.assertLessEqual(len(caught.exception.stderr.strip().splitlines()), 6, caught.exception.stderr)
         self.assertEqual([a for a in self.host.agents() if a["name"].startswith("bad-")], [])
-        self.assertEqual([d for d in os.listdir(os.path.join(self.host.state, "bundles")) if d.startswith(".")], [])
+        self.assertEqual([d for d in os.listdir(os.path.join(self.host.state, "bundles")) if d.startswith(".") and d != ".layers"], [])
+        self.assertEqual(os.listdir(os.path.join(self.host.state, "bundles", ".layers")), [])
         self.assertEqual(os.listdir(os.path.join(self.host.state, "volumes")), [])
 
     def spec(self, line):

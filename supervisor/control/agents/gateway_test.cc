@@ -454,7 +454,8 @@ TEST_CASE("an idle agent costs less than 48 KiB and no thread") {
   long kib_before = anonymous_kib();
   attach_many();
 #if !defined(__SANITIZE_ADDRESS__)  // memory of its own, and threads of gRPC's when it is slow
-  CHECK(threads() <= threads_before);
+  // gRPC's pool may grow by a thread when the host is slow, whoever burdens it; 200 agents may not.
+  CHECK(threads() - threads_before < 4);
   CHECK((anonymous_kib() - kib_before) / 200 < 48);
 #endif
 }

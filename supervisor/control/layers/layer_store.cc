@@ -9,6 +9,8 @@
 #include <algorithm>
 #include <cerrno>
 
+#include <gnu/libc-version.h>
+
 #include "base/safe_path.h"
 #include "base/sha256.h"
 #include "supervisor/control/operators/tree.h"
@@ -142,64 +144,81 @@ Status LayerStore::write_entry(const std::string& key, const Entry& entry) const
   return replace_file(index_.get(), key, entry.text(), 0600);
 }
 
-Result<std::string> LayerStore::mac_of(const std::string& key, const CodeKey& code_key,
-                                       int file) const {
-  crypto_generichash_state state;
-  ::crypto_generichash_init(&state, code_key.data(), code_key.size(), kMacBytes);
-  auto add = [&state](std::string_view data) {
-    ::crypto_generichash_update(&state, reinterpret_cast<const unsigned char*>(data.data()),
+namespace {
+
+// BLAKE2b-256, keyed, over a layer's key and its one file.
+class Mac {
+ public:
+  Mac(const std::string& key, const CodeKey& code_key) {
+    ::crypto_generichash_init(&state_, code_key.data(), code_key.size(), kMacBytes);
+    add("flodea layer 1 " + key + " ");
+  }
+  ~Mac() { ::sodium_memzero(&state_, sizeof state_); }
+  Mac(const Mac&) = delete;
+  Mac& operator=(const Mac&) = delete;
+
+  void add(std::string_view data) {
+    ::crypto_generichash_update(&state_, reinterpret_cast<const unsigned char*>(data.data()),
                                 data.size());
-  };
-  add("flodea layer 1 " + key + " ");
-  TRY(read_blocks(file, add));
-  std::array<unsigned char, kMacBytes> mac;
-  ::crypto_generichash_final(&state, mac.data(), mac.size());
-  ::sodium_memzero(&state, sizeof state);
-  return hex_of(mac);
+  }
+  std::string finish() {
+    std::array<unsigned char, kMacBytes> mac;
+    ::crypto_generichash_final(&state_, mac.data(), mac.size());
+    return hex_of(mac);
+  }
+
+ private:
+  crypto_generichash_state state_;
+};
+
+Result<FileIdentity> identify(int file) {
+  struct stat st{};
+  if (::fstat(file, &st) != 0) return fail_errno("fstat a layer's file");
+  return identity_of(st);
 }
 
-Result<Layer> LayerStore::with_identity(const BundleDigest& digest,
-                                        const LayerRecipe& recipe) const {
-  Layer layer{.digest = digest, .output = recipe.output, .identity = {}};
-  if (recipe.output.empty()) return layer;
-  auto file = TRY(bundles_.open_file(digest, recipe.output));
-  struct stat st{};
-  if (::fstat(file.get(), &st) != 0) return fail_errno("fstat " + recipe.output);
-  layer.identity = identity_of(st);
-  return layer;
+}  // namespace
+
+// Of what is on the disk: nothing where the file is gone, or changed while it was read.
+std::optional<LayerStore::Seen> LayerStore::see(const BundleDigest& digest,
+                                                const LayerRecipe& recipe, const std::string& key,
+                                                const CodeKey& code_key) const {
+  auto file = bundles_.open_file(digest, recipe.output);
+  if (!file) return std::nullopt;
+  auto before = identify(file->get());
+  Mac mac(key, code_key);
+  Status read = read_blocks(file->get(), [&](std::string_view block) { mac.add(block); });
+  auto after = identify(file->get());
+  if (!before || !read || !after || *before != *after) return std::nullopt;
+  return Seen{.identity = *before, .mac = mac.finish()};
 }
 
 Result<LookedUp> LayerStore::look_up(const BundleDigest& bundle, const LayerRecipe& recipe,
                                      const CodeKey& code_key) {
   std::string key = TRY(key_of(bundle, recipe));
-  LookedUp missing{.layer = {}, .input_bytes = TRY(input_size(bundle, recipe)), .damage = ""};
+  LookedUp found{.layer = {}, .input_bytes = TRY(input_size(bundle, recipe)), .damage = ""};
   auto entry = read_entry(key);
-  if (!entry || !bundles_.has(entry->layer)) return missing;
+  if (!entry || !bundles_.has(entry->layer)) return found;
+  Layer layer{.bundle = bundle, .digest = entry->layer, .output = recipe.output, .identity = {}};
   if (!recipe.output.empty()) {
-    // The file before its content: what changes from here on has another identity.
-    auto layer = with_identity(entry->layer, recipe);
-    auto file = bundles_.open_file(entry->layer, recipe.output);
-    auto mac = layer && file ? mac_of(key, code_key, file->get()) : Result<std::string>("");
-    if (!mac) return tl::unexpected(std::move(mac).error());
-    if (!same_mac(*mac, entry->mac)) {
+    auto seen = see(entry->layer, recipe, key, code_key);
+    if (!seen || !same_mac(seen->mac, entry->mac)) {
       TRY(bundles_.drop(entry->layer));
-      ::unlinkat(index_.get(), key.c_str(), 0);
-      missing.damage =
+      found.damage =
           fmt::format("the {} that was kept for {} of bundle {} is not what Flodea wrote",
                       recipe.output, recipe.input, bundle.text());
-      return missing;
+      return found;
     }
+    layer.identity = seen->identity;
   }
   // Written each time: its age counts from now, so that `collect` leaves it until it is applied.
   entry->bundles.insert(bundle);
   TRY(write_entry(key, *entry));
-  return LookedUp{
-      .layer = TRY(with_identity(entry->layer, recipe)), .input_bytes = 0, .damage = ""};
+  found.layer = std::move(layer);
+  return found;
 }
 
-Result<Layer> LayerStore::store(const BundleDigest& bundle, const LayerRecipe& recipe,
-                                const CodeKey& code_key, std::string_view output) {
-  std::string key = TRY(key_of(bundle, recipe));
+Result<BundleDigest> LayerStore::upload(const LayerRecipe& recipe, std::string_view output) {
   auto upload = TRY(bundles_.receive({.bytes = recipe.output_bytes, .entries = kMaxLayerEntries}));
   if (recipe.output.empty()) {
     TRY(read_tree_(output, upload));
@@ -207,14 +226,38 @@ Result<Layer> LayerStore::store(const BundleDigest& bundle, const LayerRecipe& r
     TRY(upload.add(recipe.output, S_IFREG | 0644, ""));
     TRY(upload.append(output));
   }
-  auto stored = TRY(upload.finish());
-  Entry entry{.layer = stored.digest, .mac = std::string(kNoMac), .bundles = {bundle}};
+  return TRY(upload.finish()).digest;
+}
+
+// The MAC is of what the program wrote; never of what is found on the disk, which may have been
+// there under that name before.
+Result<Layer> LayerStore::store(const BundleDigest& bundle, const LayerRecipe& recipe,
+                                const CodeKey& code_key, std::string_view output) {
+  std::string key = TRY(key_of(bundle, recipe));
+  Layer layer{.bundle = bundle,
+              .digest = TRY(upload(recipe, output)),
+              .output = recipe.output,
+              .identity = {}};
+  Entry entry{.layer = layer.digest, .mac = std::string(kNoMac), .bundles = {bundle}};
   if (!recipe.output.empty()) {
-    auto file = TRY(bundles_.open_file(stored.digest, recipe.output));
-    entry.mac = TRY(mac_of(key, code_key, file.get()));
+    Mac mac(key, code_key);
+    mac.add(output);
+    entry.mac = mac.finish();
+    auto seen = see(layer.digest, recipe, key, code_key);
+    if (!seen || !same_mac(seen->mac, entry.mac)) {  // another's file stood in its place
+      TRY(bundles_.drop(layer.digest));
+      TRY(upload(recipe, output));
+      seen = see(layer.digest, recipe, key, code_key);
+    }
+    if (!seen || !same_mac(seen->mac, entry.mac))
+      return fail(Code::kDataLoss, recipe.output + " does not stay what Flodea writes");
+    layer.identity = seen->identity;
   }
+  // Others that found nothing at the same time, or were there before it was damaged.
+  if (auto old = read_entry(key); old && old->layer == entry.layer)
+    entry.bundles.merge(old->bundles);
   TRY(write_entry(key, entry));
-  return with_identity(stored.digest, recipe);
+  return layer;
 }
 
 bool LayerStore::unchanged(const Layer& layer) const {

@@ -7,8 +7,9 @@
 // that is engine, settings and the processor's features) and the SHA-256 of the input: so agents
 // with the same input share a layer, and another engine makes its own. A layer of one output file
 // is authenticated: its MAC, keyed by the vault (so that who can write this directory cannot make
-// one), is BLAKE2b-256 over key and content, checked whenever the layer is looked up. Index entries
-// are replaced as a whole; one that cannot be read counts as none.
+// one), is BLAKE2b-256 over key and content, checked whenever the layer is looked up. Who can write
+// here while a control runs is that control's user, and could as well be it. Index entries are
+// replaced as a whole; one that cannot be read counts as none.
 //
 // Blocks on the disk; one thread at a time, but `unchanged`, which any may call.
 #pragma once
@@ -36,6 +37,7 @@ struct FileIdentity {
 };
 
 struct Layer {
+  BundleDigest bundle;  // that it was asked for
   BundleDigest digest;
   std::string output;     // the file that was authenticated; empty: none
   FileIdentity identity;  // of it
@@ -75,8 +77,13 @@ class LayerStore {
   Result<std::string> key_of(const BundleDigest& bundle, const LayerRecipe& recipe) const;
   std::optional<Entry> read_entry(const std::string& key) const;
   Status write_entry(const std::string& key, const Entry& entry) const;
-  Result<std::string> mac_of(const std::string& key, const CodeKey& code_key, int file) const;
-  Result<Layer> with_identity(const BundleDigest& digest, const LayerRecipe& recipe) const;
+  struct Seen {
+    FileIdentity identity;
+    std::string mac;
+  };
+  std::optional<Seen> see(const BundleDigest& digest, const LayerRecipe& recipe,
+                          const std::string& key, const CodeKey& code_key) const;
+  Result<BundleDigest> upload(const LayerRecipe& recipe, std::string_view output);
 
   BundleStore& bundles_;
   UniqueFd index_;

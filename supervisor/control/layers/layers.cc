@@ -66,7 +66,7 @@ JobRequest job_of(const BundleDigest& bundle, const LayerRecipe& recipe) {
 
 Error job_error(const LayerRecipe& recipe, const EndedJob& job, std::string_view messages) {
   if (job.out_of_memory) {
-    return fail(Code::kResourceExhausted,
+    return fail(Code::kFailedPrecondition,  // trying again would not help
                 fmt::format("{} needs more than {} of memory for it", recipe.program,
                             format_bytes(recipe.memory_bytes)))
         .value()
@@ -137,13 +137,15 @@ void Layers::collect(std::set<BundleDigest> in_use, Nanos now,
   parts_.disk([this, in_use = std::move(in_use), now, done = std::move(done)] {
     auto needed =
         std::make_shared<Result<std::set<BundleDigest>>>(parts_.store.collect(in_use, now));
-    parts_.post([this, needed, done] {
-      if (*needed)
-        std::erase_if(known_,
-                      [&](const auto& known) { return !(*needed)->contains(known.second.digest); });
-      done(std::move(*needed));
-    });
+    parts_.post([needed, done] { done(std::move(*needed)); });
   });
+}
+
+void Layers::keep(const std::set<BundleDigest>& in_use, std::set<BundleDigest>& layers) {
+  for (auto known = known_.begin(); known != known_.end();) {
+    if (in_use.contains(known->second.bundle)) layers.insert(known->second.digest);
+    known = layers.contains(known->second.digest) ? std::next(known) : known_.erase(known);
+  }
 }
 
 void Layers::with_key(const std::string& id, std::function<void(const CodeKey&)> then) {
@@ -169,10 +171,19 @@ void Layers::looked_up(const std::string& id, Result<LookedUp> found) {
   if (!found->damage.empty()) parts_.on_damage(found->damage);
   if (found->layer) return settle(id, std::move(*found->layer));
   LayerRecipe& recipe = making_.at(id)->recipe;
+  if (recipe.input_limit != 0 && found->input_bytes > recipe.input_limit) {
+    Error error =
+        fail(Code::kInvalidArgument, fmt::format("{} has {} bytes and may have {}", recipe.input,
+                                                 found->input_bytes, recipe.input_limit))
+            .value();
+    return settle(id, tl::unexpected(std::move(error).with_field(recipe.field)));
+  }
   recipe.memory_bytes += recipe.memory_per_byte * found->input_bytes;
-  make(id);
+  queue_.push_back(id);
+  if (queue_.size() == 1) make(id);
 }
 
+// flodead runs one at a time: the others wait here, where each one's time does not pass meanwhile.
 void Layers::make(const std::string& id) {
   const Making& making = *making_.at(id);
   parts_.run_job(job_of(making.bundle, making.recipe),
@@ -180,6 +191,8 @@ void Layers::make(const std::string& id) {
 }
 
 void Layers::made(const std::string& id, Result<EndedJob> job) {
+  queue_.pop_front();
+  if (!queue_.empty()) parts_.post([this, next = queue_.front()] { make(next); });
   const Making& making = *making_.at(id);
   if (!job) {
     Error error = std::move(job).error();

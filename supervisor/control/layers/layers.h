@@ -5,6 +5,7 @@
 // where everything is known.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <string>
@@ -37,6 +38,9 @@ class Layers {
   // The layers that agents on these bundles need, or may soon; forgets the others. They are bundles
   // to be kept (bundle_store.h).
   void collect(std::set<BundleDigest> in_use, Nanos now, Callback<std::set<BundleDigest>> done);
+  // What was found or made for bundles in use since `collect` looked joins `layers`; what is in
+  // neither is forgotten.
+  void keep(const std::set<BundleDigest>& in_use, std::set<BundleDigest>& layers);
 
  private:
   struct Ensuring;
@@ -53,10 +57,12 @@ class Layers {
   std::optional<CodeKey> code_key_;
   std::map<std::string, Layer> known_;  // by id
   std::map<std::string, std::shared_ptr<Making>> making_;
+  std::deque<std::string> queue_;  // that need a job; the first has it
 };
 
 // Why a job gave nothing, for whoever wrote the bundle: INVALID_ARGUMENT with what the program said
-// where it refused its input (exit code 1), RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED; else INTERNAL.
+// where it refused its input (exit code 1), FAILED_PRECONDITION where its memory did not do; else
+// INTERNAL.
 Error job_error(const LayerRecipe& recipe, const EndedJob& job, std::string_view messages);
 
 }  // namespace flodea::control

@@ -211,6 +211,16 @@ TEST_CASE("machine code that Flodea did not write is never given to an agent") {
     bench = &next;
     std::ofstream(file) << "machine c0de";
   }
+  SECTION("and the index forgets it: its own MAC is never made of what lies there") {
+    bench = &next;
+    std::ofstream(file) << "machine c0de";
+    fs::remove_all(dir.path() + "/.layers");
+    fs::create_directory(dir.path() + "/.layers");
+    Bench third(dir.path());
+    CHECK(must(third.ensure(bundle, code_recipe()))[0] == layer);
+    CHECK(third.kept(layer, ".flodea/module.cwasm") == "machine code");
+    return;
+  }
   SECTION("and its MAC with it") {
     bench = &next;
     std::ofstream(file) << "machine c0de";
@@ -236,6 +246,65 @@ TEST_CASE("machine code that Flodea did not write is never given to an agent") {
   CHECK(bench->kept(layer, ".flodea/module.cwasm") == "machine code");
 }
 
+TEST_CASE("two who find nothing at once both need the layer that the second makes again") {
+  TemporaryDir dir;
+  Bench bench(dir.path());
+  auto one = bench.put("main.wasm", "module");
+  auto upload = must(bench.bundles->receive());
+  REQUIRE(upload.add("main.wasm", S_IFREG | 0644, ""));
+  REQUIRE(upload.append("module"));
+  REQUIRE(upload.add("data", S_IFREG | 0644, ""));
+  auto two = must(upload.finish()).digest;
+  std::vector<BundleDigest> made;
+  for (const BundleDigest& bundle : {one, two})
+    bench.layers->ensure(bundle, {code_recipe()}, [&](Made m) { made.push_back(must(m)[0]); });
+  bench.run();
+  REQUIRE(made.size() == 2);
+  CHECK(made[0] == made[1]);
+  CHECK(bench.jobs.size() == 2);
+  Nanos later = SystemClock().wall() + std::chrono::hours(2);
+  CHECK(must(bench.store->collect({one}, later)) == std::set{made[0]});
+  // Removed meanwhile from the index, but applied again before the bundles are looked through.
+  CHECK(must(bench.store->collect({}, later)).empty());
+  std::set<BundleDigest> kept;
+  bench.layers->keep({two}, kept);
+  CHECK(kept == std::set{made[0]});
+  kept.clear();
+  bench.layers->keep({}, kept);
+  CHECK(kept.empty());
+}
+
+TEST_CASE("a job that waits for another has its own time, and an input past its limit has no job") {
+  TemporaryDir dir;
+  Bench bench(dir.path());
+  std::vector<std::function<void()>> running;
+  auto answer = bench.job;
+  Layers layers(
+      {.store = *bench.store,
+       .disk = [](auto task) { task(); },
+       .post = [&](auto task) { bench.posted.push_back(std::move(task)); },
+       .run_job = [&](const JobRequest&, auto done) { running.push_back([=] { done(answer()); }); },
+       .code_key = [&](auto done) { done(bench.key); },
+       .on_damage = [](const std::string&) {}});
+  int made = 0;
+  for (const char* text : {"a", "b", "c"})
+    layers.ensure(bench.put("main.wasm", text), {code_recipe()},
+                  [&](Made m) { made += m ? 1 : 0; });
+  for (std::size_t i = 0; i < 3; ++i) {
+    bench.run();
+    REQUIRE(running.size() == i + 1);
+    running[i]();
+  }
+  bench.run();
+  CHECK(made == 3);
+  auto small = code_recipe();
+  small.input_limit = 3;
+  Error error = bench.ensure(bench.put("main.wasm", "four"), small).error();
+  CHECK(error.code == Code::kInvalidArgument);
+  CHECK(error.message == "main.wasm has 4 bytes and may have 3");
+  CHECK(bench.jobs.empty());
+}
+
 TEST_CASE("why a layer could not be made is said to whom it concerns") {
   TemporaryDir dir;
   Bench bench(dir.path());
@@ -254,7 +323,7 @@ TEST_CASE("why a layer could not be made is said to whom it concerns") {
   CHECK(error_with([] {
           return EndedJob{
               .signaled = true, .value = 9, .out_of_memory = true, .output = {}, .messages = {}};
-        }).code == Code::kResourceExhausted);
+        }).code == Code::kFailedPrecondition);
   Error late = error_with([] { return fail(Code::kDeadlineExceeded, "killed"); });
   CHECK(late.code == Code::kDeadlineExceeded);
   CHECK(late.message.find("7 s") != std::string::npos);

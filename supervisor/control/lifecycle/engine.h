@@ -128,6 +128,7 @@ class Engine final : public Lifecycle, public EffectEvents {
   void apply_next(const std::string& name);
   void apply_prepared(const std::shared_ptr<Applying>& applying, Status prepared);
   void apply_now(AgentManifest manifest, bool start, bool wait, const Callback<ApplyOutcome>& done);
+  Status check_apply(const AgentManifest& manifest);
   Result<ApplyOutcome::Kind> take_manifest(AgentManifest& manifest, bool start);
   Result<ApplyOutcome::Kind> create_agent(AgentManifest& manifest);
   Result<ApplyOutcome::Kind> change_agent(Agent& agent, AgentManifest& manifest, bool start);

@@ -35,7 +35,7 @@ class EngineBench {
                  .cpus = 2,
                  .memory_bytes = 1ull << 30,
                  .limits = {"memory", "swap", "pids", "cpu"},
-                 .runtimes = {{"python", "3.11.2"}, {"javascript", "20.1.0"}}};
+                 .runtimes = {{"python", "3.11.2"}, {"javascript", "20.1.0"}, {"wasm", "48.0.8"}}};
   std::vector<std::function<void()>> posted;
   std::unique_ptr<Engine> engine;
   int closed = 0;

@@ -61,7 +61,7 @@ TEST_CASE("what this host could never hold is refused at apply, and nothing is h
   SECTION("memory") { m.spec.resources.memory_bytes = 2ull << 30, field = "spec.resources.memory"; }
   SECTION("cpu") { m.spec.resources.cpu_millis = 2001, field = "spec.resources.cpu"; }
   SECTION("disk") { m.spec.resources.disk_bytes = 11ull << 30, field = "spec.resources.disk"; }
-  SECTION("runtime") { m.spec.runtime.type = "wasm", field = "spec.runtime.type"; }
+  SECTION("runtime") { m.spec.runtime.type = "perl", field = "spec.runtime.type"; }
   auto refused = b.apply(m);
   REQUIRE_FALSE(refused);
   CHECK(refused.error().field == field);

@@ -53,7 +53,7 @@ void Engine::apply(AgentManifest manifest, bool start, bool wait, Callback<Apply
 void Engine::apply_next(const std::string& name) {
   std::shared_ptr<Applying> applying = applying_.at(name).front();
   const AgentSpec& spec = applying->manifest.spec;
-  if (Status checked = parts_.check_spec(spec); !checked || closing_)
+  if (Status checked = check_apply(applying->manifest); !checked)
     return apply_prepared(applying, std::move(checked));
   effects_->prepare(spec,
                     [this, applying](Status prepared) { apply_prepared(applying, prepared); });
@@ -94,13 +94,27 @@ void Engine::apply_now(AgentManifest manifest, bool start, bool wait,
   wait_for(agent, true, answer);
 }
 
-Result<ApplyOutcome::Kind> Engine::take_manifest(AgentManifest& manifest, bool start) {
+// All that can refuse a manifest; before anything is made for it, and again once it is.
+Status Engine::check_apply(const AgentManifest& manifest) {
   TRY(check_agent_name(manifest.name));
   if (closing_) return fail(Code::kUnavailable, "the supervisor is shut down");
   TRY(parts_.check_spec(manifest.spec));
   Agent* agent = find(manifest.name);
-  if (agent == nullptr) return create_agent(manifest);
+  if (agent == nullptr) {
+    auto kept = TRY(parts_.db.kept_volume(manifest.name));
+    return check_host(manifest.spec, kept ? std::optional(kept->disk_bytes) : std::nullopt);
+  }
   if (agent->stored.removal != Removal::kNone) return being_removed(manifest.name);
+  if (manifest == agent->stored.manifest) return {};
+  // Its disk is as large as it was first applied, even where the volume is not made yet: one rule
+  // to remember.
+  return check_host(manifest.spec, agent->stored.manifest.spec.resources.disk_bytes);
+}
+
+Result<ApplyOutcome::Kind> Engine::take_manifest(AgentManifest& manifest, bool start) {
+  TRY(check_apply(manifest));
+  Agent* agent = find(manifest.name);
+  if (agent == nullptr) return create_agent(manifest);
   return change_agent(*agent, manifest, start);
 }
 
@@ -115,7 +129,6 @@ Status Engine::check_host(const AgentSpec& spec, std::optional<std::uint64_t> vo
 
 Result<ApplyOutcome::Kind> Engine::create_agent(AgentManifest& manifest) {
   std::optional<KeptVolume> kept = TRY(parts_.db.kept_volume(manifest.name));
-  TRY(check_host(manifest.spec, kept ? std::optional(kept->disk_bytes) : std::nullopt));
   auto agent = std::make_unique<Agent>();
   StoredAgent& stored = agent->stored;
   stored.id = kept ? kept->id : AgentId::random();
@@ -142,9 +155,6 @@ Result<ApplyOutcome::Kind> Engine::change_agent(Agent& agent, AgentManifest& man
   bool to_start = start && !agent.stored.desired_running;
   bool same = manifest == agent.stored.manifest;
   if (same && !to_start) return ApplyOutcome::Kind::kUnchanged;
-  // Its disk is as large as it was first applied, even where the volume is not made yet: one rule
-  // to remember.
-  if (!same) TRY(check_host(manifest.spec, agent.stored.manifest.spec.resources.disk_bytes));
   bool new_spec = manifest.spec != agent.stored.manifest.spec;
   TRY(change_desired(agent, [&](StoredAgent& stored) {
     if (!same) ++stored.revision;

@@ -98,13 +98,11 @@ Result<std::uint64_t> BundleStore::size(const BundleDigest& digest) const {
 }
 
 Status BundleStore::drop(const BundleDigest& digest) {
-  {
-    std::lock_guard lock(*naming_);
-    std::string condemned = std::string(kCondemned) + AgentId::random().text();
-    if (::renameat(bundles_.get(), digest.hex().c_str(), bundles_.get(), condemned.c_str()) != 0)
-      return fail_errno("remove bundle " + digest.hex());
-  }
-  return remove_condemned();
+  std::lock_guard lock(*naming_);
+  std::string condemned = std::string(kCondemned) + AgentId::random().text();
+  if (::renameat(bundles_.get(), digest.hex().c_str(), bundles_.get(), condemned.c_str()) != 0)
+    return fail_errno("remove bundle " + digest.hex());
+  return {};
 }
 
 bool BundleStore::has(const BundleDigest& digest) const {

@@ -108,7 +108,7 @@ class BundleStore {
   Result<UniqueFd> open_file(const BundleDigest& digest, const std::string& file) const;
   // Bytes of all its files.
   Result<std::uint64_t> size(const BundleDigest& digest) const;
-  // Removes it, whoever needs it: one whose content is not what its name says.
+  // Condemns it, whoever needs it: one whose content is not what its name says.
   Status drop(const BundleDigest& digest);
   bool has(const BundleDigest& digest) const;
   // A regular file of this bundle? (A link is not: what it leads to may not exist in the sandbox.)

@@ -27,7 +27,7 @@ constexpr int kPatienceMs = 20'000;
 const std::string kBundle(64, 'b');
 // Of the probe that stands in a job's place: files and sockets are let through, so that what stops
 // it is the sandbox.
-constexpr const char* kProbeProfile = R"({"include": ["job", "files"], "rules": [
+constexpr const char* kProbeProfile = R"({"include": ["job", "common", "files"], "rules": [
   {"syscalls": ["socket", "connect", "execve", "mount"], "action": "allow", "reason": "The probe tries them."}]})";
 
 template <class T>
