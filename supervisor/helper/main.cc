@@ -2,6 +2,7 @@
 // for one request, which comes on descriptor 3 with its descriptors; the reply leaves there and the
 // process ends. flodead kills it at its deadline. `prepare` may be started ahead of its request.
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <span>
@@ -185,5 +186,9 @@ Status serve_one(std::string_view verb) {
 
 int main(int argc, char** argv) {
   ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-  return flodea::helper::serve_one(argc > 1 ? argv[1] : "") ? 0 : 1;
+  std::string_view verb = argc > 1 ? argv[1] : "";
+  int status = flodea::helper::serve_one(verb) ? 0 : 1;
+  // Its cgroup is killed as soon as it has answered: an orderly end may not come to its own.
+  if (verb == "run-job") ::_exit(status);
+  return status;
 }

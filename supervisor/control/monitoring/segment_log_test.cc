@@ -11,6 +11,14 @@ namespace {
 using namespace test;
 
 // A log on a directory of its own, to be opened again as the next control would.
+// A byte that was there is another one: a fixed one may be there already.
+void damage(int fd, std::uint64_t at) {
+  char byte = 0;
+  REQUIRE(::pread(fd, &byte, 1, static_cast<off_t>(at)) == 1);
+  byte = static_cast<char>(~byte);
+  REQUIRE(::pwrite(fd, &byte, 1, static_cast<off_t>(at)) == 1);
+}
+
 struct Fixture {
   TemporaryDir dir;
   UniqueFd logs = dir.open();
@@ -114,7 +122,7 @@ TEST_CASE("a damaged chunk is told as such, and the lines around it are read") {
   REQUIRE(f.add("two"));
   REQUIRE(f.add("three"));
   UniqueFd fd(::open(f.newest().c_str(), O_RDWR | O_CLOEXEC));
-  REQUIRE(::pwrite(fd.get(), "X", 1, static_cast<off_t>(at + 50)) == 1);
+  damage(fd.get(), at + 50);
   auto lines = f.all();
   REQUIRE(lines.size() == 3);
   CHECK(lines[0].text == "one");
@@ -124,7 +132,7 @@ TEST_CASE("a damaged chunk is told as such, and the lines around it are read") {
 
   SECTION("at the end of the log: a new segment begins, nothing is overwritten") {
     auto size = std::filesystem::file_size(f.newest());
-    REQUIRE(::pwrite(fd.get(), "X", 1, static_cast<off_t>(size - 5)) == 1);
+    damage(fd.get(), size - 5);
     f.log = f.open();
     CHECK(!f.log->damage().empty());
     REQUIRE(f.add("four"));
