@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import unittest
 
-from flodea_host import Host, Refused, kill_and_wait
+from flodea_host import Host, HostTest, Refused, kill_and_wait
 
 # A native add-on: Node-API is a stable C interface, so its few declarations stand here instead of Node's headers.
 ADDON = """
@@ -43,18 +43,7 @@ def script(entrypoint="main.mjs", memory="96Mi", **spec):
             "restart": {"policy": "never"}, **spec}
 
 
-class Javascript(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.host = Host().start()
-
-    @classmethod
-    def tearDownClass(cls):
-        try:
-            cls.host.stop()
-        finally:
-            cls.host.__exit__(None, None, None)
-
+class Javascript(HostTest):
     def run_to_the_end(self, name, code, to="stopped", files=None, **spec):
         """Deploys an agent that ends by itself; returns (inspect, its log)."""
         with self.host.follow_events("--tail", "0") as events:

@@ -2,21 +2,10 @@
 import re
 import unittest
 
-from flodea_host import Host
+from flodea_host import HostTest
 
 
-class Limits(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.host = Host().start()
-
-    @classmethod
-    def tearDownClass(cls):
-        try:
-            cls.host.stop()
-        finally:
-            cls.host.__exit__(None, None, None)
-
+class Limits(HostTest):
     def run_to_the_end(self, name, code, expect, **spec):
         """Deploys an agent that ends by itself; returns (inspect, log lines)."""
         with self.host.follow_events("--tail", "0") as events:

@@ -16,6 +16,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import unittest
 import urllib.request
 
 TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -279,6 +280,21 @@ class Host:
         found = children_of(self.worker_pid(name))
         assert found, f"{name} has no process"
         return found[0]
+
+
+class HostTest(unittest.TestCase):
+    """Tests that share one supervisor, `self.host`."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.host = Host().start()
+
+    @classmethod
+    def tearDownClass(cls):
+        try:
+            cls.host.stop()
+        finally:
+            cls.host.__exit__(None, None, None)
 
 
 def children_of(pid):

@@ -5,24 +5,13 @@ import os
 import pathlib
 import unittest
 
-from flodea_host import Host, Refused, host_state, kill_and_wait
+from flodea_host import HostTest, Refused, host_state, kill_and_wait
 from wasm_programs import FOREVER, GUESTS, counted, module, section
 
 WASM = {"type": "wasm", "entrypoint": "main.wasm"}
 
 
-class Wasm(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.host = Host().start()
-
-    @classmethod
-    def tearDownClass(cls):
-        try:
-            cls.host.stop()
-        finally:
-            cls.host.__exit__(None, None, None)
-
+class Wasm(HostTest):
     def bundle(self, name, code, args=(), **spec):
         return self.host.bundle(name, code, runtime={**WASM, "args": list(args)}, restart={"policy": "never"}, **spec)
 

@@ -5,7 +5,7 @@ import os
 import shutil
 import unittest
 
-from flodea_host import Host, Refused
+from flodea_host import HostTest, Refused
 from javascript_packages_test import integrity, tarball
 from python_packages_test import wheel
 
@@ -18,18 +18,7 @@ except OSError as error: print("errno", error.errno, flush=True)
 JAVASCRIPT = 'import pad from "pad";\nconsole.log("pad", pad(7));\n'
 
 
-class Packages(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.host = Host().start()
-
-    @classmethod
-    def tearDownClass(cls):
-        try:
-            cls.host.stop()
-        finally:
-            cls.host.__exit__(None, None, None)
-
+class Packages(HostTest):
     def bundle(self, name, files, **runtime):
         directory = os.path.join(self.host.base, "agents", name)
         shutil.rmtree(directory, ignore_errors=True)
