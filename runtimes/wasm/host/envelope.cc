@@ -71,9 +71,10 @@ std::optional<std::uint64_t> id_of(const Json& message) {
 }
 
 std::optional<Incoming> read_item(const Json& message) {
+  auto method = message.find("method");
   auto params = message.find("params");
-  if (message.value("method", "") != "stream" || params == message.end() || !params->is_object())
-    return std::nullopt;
+  if (method == message.end() || *method != "stream") return std::nullopt;
+  if (params == message.end() || !params->is_object()) return std::nullopt;
   auto item = params->find("message");
   if (item == params->end()) return std::nullopt;
   return Incoming{Incoming::Kind::kItem, id_of(*params), dump(*item)};

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
 
 using namespace flodea;
 using namespace flodea::wasm;
@@ -187,6 +188,17 @@ TEST_CASE(
   CHECK(bench.imports->close(handle) == 0);
   CHECK(bench.imports->close(handle) == static_cast<int>(GuestError::kBadHandle));
   CHECK(bench.next(handle) == static_cast<int>(GuestError::kBadHandle));
+}
+
+TEST_CASE("a line that is no message of the protocol ends the channel") {
+  Bench bench;
+  std::int32_t handle = bench.open(R"({"method":"a.b/S"})");
+  REQUIRE(handle > 0);
+  std::string_view line = GENERATE(R"({"method":{},"params":{"id":1,"message":{}}})",
+                                   R"({"method":"stream","params":[1]})",
+                                   R"({"method":"stream","params":{"id":1}})", R"([])", R"({)");
+  bench.worker_says(std::string(line) + "\n");
+  CHECK(bench.next(handle) == static_cast<int>(GuestError::kClosed));
 }
 
 TEST_CASE("a stream that fails says so, and why can be fetched") {
