@@ -13,7 +13,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Options {
+struct ApplyOptions {
   std::vector<std::string> files;
   bool wait = false;
 };
@@ -68,7 +68,7 @@ Result<std::vector<Deployment>> prepare_all(const std::vector<std::string>& file
   return deployments;
 }
 
-Status apply(Session& session, const Options& options) {
+Status apply(Session& session, const ApplyOptions& options) {
   auto files = TRY(expand(options.files));
   auto deployments = TRY(prepare_all(files));
   for (Deployment& deployment : deployments)
@@ -79,7 +79,7 @@ Status apply(Session& session, const Options& options) {
 }  // namespace
 
 void add_apply(CLI::App& app, Session& session, Action& action) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ApplyOptions>();
   auto* command = app.add_subcommand("apply", "Make agents what their manifests say");
   command->add_option("-f,--file", options->files, "A manifest, or a directory of *.yaml")
       ->required()

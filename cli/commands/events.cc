@@ -10,14 +10,14 @@ namespace {
 
 namespace pb = operators::v1;
 
-struct Options {
+struct EventsOptions {
   std::string name;
   bool follow = false;
   std::string since;
   std::optional<std::uint32_t> tail;
 };
 
-Status events(Session& session, const Options& options) {
+Status events(Session& session, const EventsOptions& options) {
   Client* client = TRY(session.client());
   pb::EventsRequest request;
   request.set_follow(options.follow);
@@ -37,7 +37,7 @@ Status events(Session& session, const Options& options) {
 }  // namespace
 
 void add_events(CLI::App& app, Session& session, Action& action) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<EventsOptions>();
   auto* command = app.add_subcommand(
       "events", "Print what happened: every change of state, limit and refusal, with its reason");
   command->add_option("name", options->name, "Only of this agent")->type_name("NAME");

@@ -11,7 +11,7 @@ namespace {
 
 namespace pb = operators::v1;
 
-struct Options {
+struct LogsOptions {
   std::string name;
   bool follow = false;
   std::string since;
@@ -41,7 +41,7 @@ class Printer {
   std::string stream_;
 };
 
-pb::LogsRequest request_of(const Options& options, Nanos now) {
+pb::LogsRequest request_of(const LogsOptions& options, Nanos now) {
   pb::LogsRequest request;
   request.set_name(options.name);
   request.set_follow(options.follow);
@@ -50,7 +50,7 @@ pb::LogsRequest request_of(const Options& options, Nanos now) {
   return request;
 }
 
-Status logs(Session& session, const Options& options) {
+Status logs(Session& session, const LogsOptions& options) {
   Client* client = TRY(session.client());
   grpc::ClientContext context;
   auto reader = client->stub().Logs(&context, request_of(options, session.now()));
@@ -70,7 +70,7 @@ Status logs(Session& session, const Options& options) {
 }  // namespace
 
 void add_logs(CLI::App& app, Session& session, Action& action) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<LogsOptions>();
   auto* command = app.add_subcommand("logs", "Print an agent's log");
   command->add_option("name", options->name, "The agent")->required()->type_name("NAME");
   command->add_flag("-f,--follow", options->follow,

@@ -10,12 +10,12 @@ namespace {
 
 namespace pb = operators::v1;
 
-struct Options {
+struct RmOptions {
   std::string name;
   bool keep_data = false;
 };
 
-Status rm(Session& session, const Options& options) {
+Status rm(Session& session, const RmOptions& options) {
   Client* client = TRY(session.client());
   pb::RemoveRequest request;
   request.set_name(options.name);
@@ -37,7 +37,7 @@ Status rm(Session& session, const Options& options) {
 }  // namespace
 
 void add_rm(CLI::App& app, Session& session, Action& action) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<RmOptions>();
   auto* command = app.add_subcommand("rm", "Stop an agent, destroy its keys and data, forget it");
   command->add_option("name", options->name, "The agent")->required()->type_name("NAME");
   command->add_flag("--keep-data", options->keep_data,

@@ -12,7 +12,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Options {
+struct RunOptions {
   std::string directory;
   std::string name;
 };
@@ -70,7 +70,7 @@ Result<Manifest> infer(const std::string& directory) {
   return manifest;
 }
 
-Status run(Session& session, const Options& options) {
+Status run(Session& session, const RunOptions& options) {
   std::string file = options.directory + "/flodea.yaml";
   auto manifest = TRY(fs::exists(file) ? load_manifest(file) : infer(options.directory));
   if (!options.name.empty()) manifest.message.mutable_metadata()->set_name(options.name);
@@ -84,7 +84,7 @@ Status run(Session& session, const Options& options) {
 }  // namespace
 
 void add_run(CLI::App& app, Session& session, Action& action) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<RunOptions>();
   auto* command = app.add_subcommand(
       "run",
       "Run the agent in a directory, by its flodea.yaml, or by its main.py, main.mjs, main.cjs, "
