@@ -67,6 +67,8 @@ endfunction()
 function(flodea_unity target wanted)
   if(FLODEA_UNITY AND wanted)
     set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
+    # That a type has one of an unnamed namespace in it: said of every file that is not the one compiled.
+    target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
   endif()
 endfunction()
 

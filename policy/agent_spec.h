@@ -68,6 +68,8 @@ struct AgentSpec {
   Nanos stop_timeout = std::chrono::seconds(5);
   LogPolicy logs;
   Readiness readiness;
+  std::vector<std::string> after;  // agents that must run, or have ended well, before it starts
+  std::uint32_t priority = 50;     // 1 to 100; the higher one starts first
   bool operator==(const AgentSpec&) const = default;
 };
 

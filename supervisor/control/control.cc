@@ -72,6 +72,7 @@ struct Control::Parts {
   std::unique_ptr<LayerStore> layer_store;
   std::unique_ptr<Layers> layers;
   std::map<std::string, std::string> runtime_versions;  // on this host
+  UniqueFd pressure;
   std::unique_ptr<HostEffects> effects;
   std::unique_ptr<OperatorsServer> operators;
   // Destroyed before what its tasks use. What may take long on a disk is not for the core thread.
@@ -173,6 +174,7 @@ Status Control::Parts::make_gateway_and_effects() {
   auto on_call = [this](const AgentId& agent, const std::string& method, const std::string& code,
                         Nanos duration) {
     metrics->call_ended(engine->name_of(agent), method, code, duration);
+    engine->agent_answered(agent);
   };
   gateway = TRY(make_gateway(
       {.self = *self,
@@ -185,6 +187,8 @@ Status Control::Parts::make_gateway_and_effects() {
              loop->post([this, why = std::move(why).with_context("guard")] { fail_with(why); });
            }}));
   vault = TRY(VaultClient::create(*loop, std::move(fds.vault)));
+  if (!config.pressure.empty())
+    pressure.reset(::open(config.pressure.c_str(), O_RDONLY | O_CLOEXEC));
   HostParts host{
       .loop = *loop,
       .clock = clock,
@@ -193,6 +197,7 @@ Status Control::Parts::make_gateway_and_effects() {
       .logs = *logs,
       .disk = [this](std::function<void()> task) { log_files->post(std::move(task)); },
       .meters = meters,
+      .pressure = pressure.get(),
       .state_dir = fds.state_dir.get(),
       .spec_json = spec_json,
       .layers = [this](const AgentSpec& spec, auto done) { ensure_layers(spec, std::move(done)); },
@@ -249,6 +254,9 @@ void Control::Parts::greet() {
 
 void Control::Parts::take_over(HostFacts host) {
   runtime_versions = host.runtimes;
+  if (!pressure)
+    host.missing.push_back("freezing idle agents under memory pressure (" + config.pressure +
+                           " cannot be read)");
   engine->recover(*effects, *metrics, host, [this, host](Status recovered) {
     if (!recovered) return fail_with(std::move(recovered).error());
     serve(host);

@@ -14,6 +14,7 @@ namespace flodea::control {
 struct ControlConfig {
   std::uint64_t epoch = 0;  // that flodead gave this life; checked against its Hello
   std::string metrics;      // ADDR:PORT; empty: not served
+  std::string pressure;     // PSI of memory, of this host or of its cgroup; empty: not looked at
   std::string state_dir;    // its path; the descriptor is fd_layout::control::kStateDir
 };
 

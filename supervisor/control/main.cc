@@ -73,6 +73,7 @@ int main(int argc, char** argv) {
   app.add_option("--metrics", config.metrics, "ADDR:PORT to serve Prometheus metrics on");
   app.add_option("--log-level", level, "trace, debug, info, warn, error")->capture_default_str();
   app.add_option("--run-dir", run_dir, "For messages only: the operators' socket is inherited");
+  app.add_option("--pressure", config.pressure, "File with the host's memory pressure (PSI)");
   app.add_option("--state-dir", config.state_dir, "The state directory's path")->required();
   CLI11_PARSE(app, argc, argv);
   flodea::start_logging("flodea-control", level);

@@ -6,12 +6,12 @@
 
 #include "base/safe_path.h"
 #include "policy/profiled_runtimes.h"
+#include "supervisor/root/group_end.h"
 #include "supervisor/root/jobs.h"
 
 namespace flodea::root {
 namespace {
 
-constexpr Nanos kEmptyDeadline = std::chrono::seconds(10);
 constexpr Nanos kHelperDeadline = std::chrono::seconds(30);
 
 constexpr const char* kWorkerProfile = "worker";

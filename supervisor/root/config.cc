@@ -57,6 +57,8 @@ const Key kKeys[] = {
      [](Config& c, const std::string& t) { return set_bytes(c.max_memory, t); }},
     {"max-disk", "Sum of all volumes (default: the file system, less 5 %)",
      [](Config& c, const std::string& t) { return set_bytes(c.max_disk, t); }},
+    {"pressure", "File with the host's memory pressure, as the kernel's PSI writes it",
+     [](Config& c, const std::string& t) { return set_text(c.pressure, t); }},
     {"shutdown-timeout", "How long SIGTERM waits for agents to stop",
      [](Config& c, const std::string& t) { return set_seconds(c.shutdown_timeout, t); }},
 };

@@ -18,6 +18,7 @@ struct Config {
   std::uint64_t max_memory = 0;  // bytes, sum of all running agents' limits; 0: 90 % of the host's
   std::uint64_t max_disk =
       0;  // bytes, sum of all volumes; 0: what the file system has, less 5 % of it
+  std::string pressure = "/proc/pressure/memory";
   std::uint32_t shutdown_timeout = 90;  // seconds that control has for stopping every agent
   std::string control;  // another program in flodea-control's place; for tests, command line only
 };

@@ -10,6 +10,8 @@
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
 
+#include <algorithm>
+#include <charconv>
 #include <cstdio>
 
 #include "base/pid_fd.h"
@@ -27,6 +29,19 @@ Result<std::string> read_proc(const char* path) {
 std::uint32_t landlock_abi() {
   long abi = ::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
   return abi > 0 ? static_cast<std::uint32_t>(abi) : 0;
+}
+
+// Of processes and threads; a tenth is left to the host.
+Result<std::uint64_t> most_pids() {
+  std::uint64_t most = ~std::uint64_t{0};
+  for (const char* path : {"/proc/sys/kernel/pid_max", "/proc/sys/kernel/threads-max"}) {
+    std::string text = TRY(read_proc(path));
+    std::uint64_t value = 0;
+    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc()) return fail(Code::kInternal, std::string(path) + " is no number");
+    most = std::min(most, value);
+  }
+  return most / 10 * 9;
 }
 
 struct Row {
@@ -85,6 +100,7 @@ Result<v1::Host> probe_host(const CgroupTree& cgroups, std::uint32_t uid_ranges)
   host.set_memory_bytes(std::uint64_t{memory.totalram} * memory.mem_unit);
   host.set_cpus(static_cast<std::uint32_t>(CPU_COUNT(&cpus)));
   host.set_uid_ranges(uid_ranges);
+  host.set_max_pids(TRY(most_pids()));
   describe_cgroups(cgroups, host);
   if (host.landlock_abi() == 0) host.add_missing("Landlock (not in this kernel)");
   if (!host.vault_takeover())

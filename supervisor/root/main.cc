@@ -185,7 +185,8 @@ void clear_ground(const Ground& ground) {
 
 std::vector<std::string> control_arguments(const Config& config, const Directories& dirs) {
   return {"--metrics", config.metrics, "--log-level", config.log_level,
-          "--run-dir", dirs.run_path,  "--state-dir", dirs.state_path};
+          "--run-dir", dirs.run_path,  "--state-dir", dirs.state_path,
+          "--pressure", config.pressure};
 }
 
 ServiceRow vault_row(const Users& users) {

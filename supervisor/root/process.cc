@@ -19,7 +19,7 @@ namespace {
 
 constexpr int kHighFd = 64;
 constexpr std::size_t kMaxFds = 8;
-constexpr const char* kEnvp[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", nullptr};
+constexpr const char* kProgramEnvironment[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", nullptr};
 
 // What the child needs, laid out before the clone: it allocates nothing.
 struct ChildView {
@@ -102,7 +102,7 @@ bool prepare(const ChildView& view, int& executable, int& error_pipe) {
   int executable = view.spec->executable;
   int error_pipe = view.error_pipe;
   if (prepare(view, executable, error_pipe))
-    ::syscall(SYS_execveat, executable, "", view.argv, kEnvp, AT_EMPTY_PATH);
+    ::syscall(SYS_execveat, executable, "", view.argv, kProgramEnvironment, AT_EMPTY_PATH);
   int error = errno;
   [[maybe_unused]] ssize_t n = ::write(error_pipe, &error, sizeof error);
   ::_exit(127);

@@ -21,7 +21,7 @@ namespace {
 constexpr std::uint64_t kNamespaces = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC |
                                       CLONE_NEWUTS | CLONE_NEWCGROUP | CLONE_NEWTIME;
 constexpr const char* kArgv[] = {"flodea-worker", nullptr};
-constexpr const char* kEnvp[] = {"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", nullptr};
+constexpr const char* kWorkerEnvironment[] = {"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", nullptr};
 constexpr std::uint64_t kReadOnly = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
 
 std::int64_t monotonic_ns() { return SystemClock().monotonic().count(); }
@@ -121,7 +121,7 @@ ChildPlan make_plan(const SandboxTemplate& shared, const SandboxRequest& request
   plan.worker_fds = request.worker_fds;
   plan.executable = shared.worker.get();
   plan.argv = kArgv;
-  plan.envp = kEnvp;
+  plan.envp = kWorkerEnvironment;
   return plan;
 }
 

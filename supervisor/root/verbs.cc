@@ -53,6 +53,8 @@ Async<Supervisor::Answer> Supervisor::hello(v1::Request) {
   hello->set_boot_id(parts_.instances.boot_id);
   *hello->mutable_host() = parts_.host;
   hello->mutable_host()->set_volumes_free_bytes(free_bytes(parts_.volumes_dir));
+  hello->mutable_host()->set_max_memory_bytes(parts_.totals.memory_bytes);
+  hello->mutable_host()->set_max_agents(parts_.totals.agents);
   hello->set_operators_socket(parts_.operators_path);
   for (const Service* service : {vault_service_, control_service_}) {
     auto* state = hello->add_services();

@@ -19,7 +19,6 @@ using Json = nlohmann::json;
 
 constexpr std::string_view kModules = "node_modules/";
 constexpr std::string_view kWriteLock = "write the lock with `npm install --package-lock-only`";
-constexpr std::size_t kShown = 100;
 constexpr std::size_t kMaxPackages = 5'000;
 #if defined(__x86_64__)
 constexpr std::string_view kCpu = "x64";
@@ -27,7 +26,6 @@ constexpr std::string_view kCpu = "x64";
 constexpr std::string_view kCpu = "arm64";
 #endif
 
-std::string shown(std::string_view text) { return clean_line(text, kShown); }
 
 // Of a key of "packages": JSON's parsers keep no lines. 0 where an escape hides it.
 std::size_t line_of_key(std::string_view text, const std::string& key) {

@@ -17,7 +17,6 @@ namespace {
 constexpr std::string_view kGetTarballs =
     "`npm pack NAME@VERSION` makes it; put it into the bundle's tarballs/";
 
-std::string shown(std::string_view text) { return clean_line(text, 100); }
 
 class Tarball {
  public:

@@ -8,9 +8,7 @@
 namespace flodea::unpacker {
 namespace {
 
-constexpr std::size_t kShown = 100;
 
-std::string shown(std::string_view text) { return clean_line(text, kShown); }
 
 tl::unexpected<Error> clash(const std::string& path, std::string_view first,
                             std::string_view second) {

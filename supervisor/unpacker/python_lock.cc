@@ -15,11 +15,10 @@ namespace {
 
 constexpr std::string_view kWriteHashes =
     "write the lock with `pip-compile --generate-hashes`, `uv export` or `poetry export`";
-constexpr std::size_t kShown = 80;  // of a line, in messages
 constexpr std::size_t kMaxRequirements = 2'000;
 constexpr std::size_t kMaxHashes = 2'000;  // of a requirement: one for each file of a release
 
-bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\f' || c == '\v'; }
+bool is_line_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\f' || c == '\v'; }
 bool is_alnum(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 }
@@ -27,12 +26,11 @@ bool is_name(char c) { return is_alnum(c) || c == '-' || c == '_' || c == '.'; }
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 
 std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
-  while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
+  while (!text.empty() && is_line_space(text.front())) text.remove_prefix(1);
+  while (!text.empty() && is_line_space(text.back())) text.remove_suffix(1);
   return text;
 }
 
-std::string shown(std::string_view text) { return clean_line(trimmed(text), kShown); }
 
 struct LogicalLine {
   std::string text;
@@ -42,7 +40,7 @@ struct LogicalLine {
 // A '#' at the start of a line or after a space begins a comment.
 std::string_view without_comment(std::string_view line) {
   for (std::size_t i = 0; i < line.size(); ++i)
-    if (line[i] == '#' && (i == 0 || is_space(line[i - 1]))) return line.substr(0, i);
+    if (line[i] == '#' && (i == 0 || is_line_space(line[i - 1]))) return line.substr(0, i);
   return line;
 }
 
@@ -82,7 +80,7 @@ class LogicalLines {
 std::vector<std::string_view> words_of(std::string_view text) {
   std::vector<std::string_view> words;
   for (text = trimmed(text); !text.empty(); text = trimmed(text)) {
-    auto end = static_cast<std::size_t>(std::ranges::find_if(text, is_space) - text.begin());
+    auto end = static_cast<std::size_t>(std::ranges::find_if(text, is_line_space) - text.begin());
     words.push_back(text.substr(0, end));
     text.remove_prefix(end);
   }

@@ -159,7 +159,6 @@ class Wheel {
   }
 
  private:
-  static std::string shown(std::string_view text) { return clean_line(text, 100); }
   static std::string counted(std::size_t count, std::string_view what) {
     return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
   }

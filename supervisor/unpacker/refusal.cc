@@ -2,9 +2,13 @@
 
 #include <fmt/format.h>
 
+#include "base/text.h"
+
 namespace flodea::unpacker {
 
 std::string Place::text() const { return line == 0 ? file : fmt::format("{}:{}", file, line); }
+
+std::string shown(std::string_view text) { return clean_line(text, 100); }
 
 tl::unexpected<Error> refuse(const Place& place, std::string_view message,
                              std::string_view remedy) {

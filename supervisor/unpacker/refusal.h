@@ -15,6 +15,9 @@ struct Place {
   std::string text() const;
 };
 
+// What an agent brought, in a message: one line of at most 100 characters.
+std::string shown(std::string_view text);
+
 tl::unexpected<Error> refuse(const Place& place, std::string_view message, std::string_view remedy);
 
 }  // namespace flodea::unpacker

@@ -11,7 +11,6 @@
 namespace flodea::unpacker {
 namespace {
 
-constexpr std::size_t kShown = 80;
 
 // One record of RFC 4180, taken from `rest`: fields may be quoted, and then hold what they like.
 std::vector<std::string> take_record(std::string_view& rest, std::size_t& lines) {
@@ -52,7 +51,7 @@ Result<std::map<std::string, std::string>> parse_wheel_record(const std::string&
       return fail(Code::kInvalidArgument, fmt::format("{}:{}: {}", name, line, what));
     };
     if (fields.size() != 3) return bad("is not \"path,hash,size\"");
-    std::string shown = clean_line(fields[0], kShown);
+    std::string shown = clean_line(fields[0], 100);
     std::string hash;
     if (fields[0] != name && fields[0] != name + ".jws" && fields[0] != name + ".p7s") {
       std::string_view written = fields[1];

@@ -16,8 +16,8 @@ namespace flodea::vault {
 namespace {
 
 constexpr const char* kNodeKeyName = "node.key";
-constexpr std::string_view kSuffix = ".key";
-constexpr std::string_view kMagic = "FLODEAK1";  // format version 1
+constexpr std::string_view kKeySuffix = ".key";
+constexpr std::string_view kKeyMagic = "FLODEAK1";  // format version 1
 constexpr std::size_t kNonce = crypto_aead_xchacha20poly1305_ietf_NPUBBYTES;
 constexpr std::size_t kTag = crypto_aead_xchacha20poly1305_ietf_ABYTES;
 constexpr std::size_t kMaxFile = 4096;
@@ -77,8 +77,8 @@ Result<std::vector<AgentId>> list_agents(int dir) {
   std::vector<AgentId> agents;
   while (const dirent* entry = ::readdir(stream.get())) {
     std::string_view name = entry->d_name;
-    if (!name.ends_with(kSuffix)) continue;
-    if (auto agent = AgentId::parse(name.substr(0, name.size() - kSuffix.size())))
+    if (!name.ends_with(kKeySuffix)) continue;
+    if (auto agent = AgentId::parse(name.substr(0, name.size() - kKeySuffix.size())))
       agents.push_back(std::move(*agent));
   }
   return agents;
@@ -138,7 +138,7 @@ Status shred(int dir, const std::string& name) {
   return {};
 }
 
-std::string file_name(const AgentId& agent) { return agent.text() + std::string(kSuffix); }
+std::string file_name(const AgentId& agent) { return agent.text() + std::string(kKeySuffix); }
 
 }  // namespace
 
@@ -147,15 +147,15 @@ struct KeyStore::KeyFile {
   std::string log;
 
   std::string encode() const {
-    std::string out(kMagic);
+    std::string out(kKeyMagic);
     append_slot(out, kVolume, volume);
     append_slot(out, kLog, log);
     return out;
   }
 
   static Result<KeyFile> decode(std::string_view data) {
-    if (!data.starts_with(kMagic)) return fail(Code::kDataLoss, "not a key file");
-    data.remove_prefix(kMagic.size());
+    if (!data.starts_with(kKeyMagic)) return fail(Code::kDataLoss, "not a key file");
+    data.remove_prefix(kKeyMagic.size());
     KeyFile file;
     while (data.size() >= 2) {
       std::size_t size = static_cast<unsigned char>(data[1]);

@@ -44,12 +44,29 @@ Status admit_limits(const HostFacts& host) {
 }
 
 Status admit_memory(const AgentSpec& spec, const HostFacts& host) {
-  if (spec.resources.memory_bytes <= host.memory_bytes) return {};
+  std::uint64_t wanted = spec.resources.memory_bytes;
+  bool bounded = host.max_memory_bytes != 0;  // a flodead of before does not say
+  if (wanted <= host.memory_bytes && (!bounded || wanted <= host.max_memory_bytes)) return {};
+  if (wanted <= host.memory_bytes)
+    return refuse(Code::kFailedPrecondition, "spec.resources.memory",
+                  format_bytes(wanted) + " of memory is more than all agents together may have (" +
+                      format_bytes(host.max_memory_bytes) + ")",
+                  "ask for less, or raise max-memory in flodead's settings");
   return refuse(Code::kFailedPrecondition, "spec.resources.memory",
                 format_bytes(spec.resources.memory_bytes) +
                     " of memory is more than this host has (" + format_bytes(host.memory_bytes) +
                     ")",
                 "ask for less, or use a larger host");
+}
+
+Status admit_pids(const AgentSpec& spec, const HostFacts& host) {
+  if (host.max_pids == 0 || spec.resources.pids <= host.max_pids) return {};
+  return refuse(Code::kFailedPrecondition, "spec.resources.pids",
+                std::to_string(spec.resources.pids) +
+                    " processes are more than all agents together may have (" +
+                    std::to_string(host.max_pids) + ")",
+                "ask for fewer, or raise kernel.pid_max and kernel.threads-max, then restart "
+                "flodead");
 }
 
 Status admit_cpu(const AgentSpec& spec, const HostFacts& host) {
@@ -149,6 +166,7 @@ Status admit(const AgentSpec& spec, const HostFacts& host, const HostRoom& room,
   TRY(admit_limits(host));
   TRY(admit_memory(spec, host));
   TRY(admit_cpu(spec, host));
+  TRY(admit_pids(spec, host));
   return admit_disk(spec, room, volume_bytes);
 }
 

@@ -60,6 +60,8 @@ class Effects {
   virtual void start(StartOrder order) = 0;  // then on_present or on_ended
   virtual void adopt(StartOrder order,
                      const ListedInstance& instance) = 0;  // the same for one that flodead kept
+  // A start under way is not wanted any more: then on_ended, or on_present if it was too late.
+  virtual void cancel(const AgentId& agent, Generation generation) = 0;
   virtual void stop(const AgentId& agent, Generation generation, Nanos grace,
                     const std::string& reason) = 0;
   virtual void kill(const AgentId& agent, Generation generation, const std::string& reason) = 0;
@@ -74,6 +76,10 @@ class Effects {
                        std::optional<Nanos> monotonic) = 0;  // replaces the last one; then on_wake
   virtual std::optional<AgentUsage> usage(const AgentId& agent) = 0;
   virtual std::uint64_t disk_free() = 0;  // bytes where volumes live
+  virtual void freeze(const AgentId& agent, Generation generation, bool frozen) = 0;
+  // Percent (lifecycle/pressure.h); nothing where the kernel does not say.
+  virtual std::optional<double> memory_pressure() = 0;
+  virtual void call_after(Nanos delay, std::function<void()> task) = 0;
 };
 
 }  // namespace flodea::control

@@ -42,7 +42,11 @@ Desired Engine::desired_of(const Agent& agent) const {
           .incarnation = agent.stored.incarnation,
           .restart = spec.restart,
           .stop_timeout = spec.stop_timeout,
-          .readiness = spec.readiness};
+          .readiness = spec.readiness,
+          .may_start = agent.admitted,
+          .proven = agent.stored.proven_revision == agent.stored.revision,
+          .can_put_back = agent.fallback.has_value() &&
+                          agent.stored.record.incarnation == agent.stored.incarnation};
 }
 
 void Engine::settle(Agent& agent) {
@@ -131,6 +135,8 @@ void Engine::perform(Agent& agent, const Action& action) {
     case Action::Kind::kStart: {
       agent.seen = {.presence = Presence::kRequested};
       agent.held = generation;
+      agent.held_resources = agent.stored.manifest.spec.resources;
+      agent.admitted = false;
       agent.phases.clear();
       Nanos received =
           agent.asked != Nanos{} ? std::exchange(agent.asked, Nanos{}) : parts_.clock.boot();
@@ -141,9 +147,18 @@ void Engine::perform(Agent& agent, const Action& action) {
                               .restarts = agent.stored.record.restarts,
                               .received = received});
     }
+    case Action::Kind::kCancel:
+      agent.seen.cancelled = true;
+      return effects_->cancel(id, agent.held);
+    case Action::Kind::kProven:
+      return prove(agent);
+    case Action::Kind::kPutBack:
+      return put_back(agent);
     case Action::Kind::kStop:
+      set_frozen(agent, false, "it is stopped");
       return effects_->stop(id, agent.held, action.grace, action.reason);
     case Action::Kind::kKill:
+      set_frozen(agent, false, "it is stopped");
       return effects_->kill(id, agent.held, action.reason);
     case Action::Kind::kRelease:
       agent.seen.presence = Presence::kReleasing;
@@ -165,8 +180,10 @@ void Engine::announce(const Agent& agent, AgentState from) {
               .generation = record.generation.value};
   if (Status recorded = parts_.events.record(std::move(event)); !recorded)
     spdlog::error("error=\"an event is lost: {}\"", recorded.error().describe());
-  if (record.state == AgentState::kRunning)
+  if (record.state == AgentState::kRunning) {
     metrics_->started(agent.stored.manifest.name, agent.phases);
+    if (may_be_frozen(agent.stored.manifest.spec)) watch_pressure();
+  }
   if (from == AgentState::kBackoff && record.state == AgentState::kPreparing)
     metrics_->restarted(agent.stored.manifest.name);
 }
@@ -174,7 +191,8 @@ void Engine::announce(const Agent& agent, AgentState from) {
 void Engine::after_settling(Agent& agent) {
   finish_waits(agent);
   destroy_if_due(agent);
-  if (closing_) check_closed();
+  if (closing_) return check_closed();
+  note_waiting(agent);
 }
 
 void Engine::finish_waits(Agent& agent) {
@@ -237,6 +255,7 @@ void Engine::forget(AgentId id, const RemovalReceipt& receipt) {
                                : "key destroyed: sha256 " + receipt.key_digest,
                 .generation = stored.record.generation.value};
   metrics_->forget(name);
+  waiting_.erase(id);
   names_.erase(name);
   directory_.forget(id);
   agents_.erase(id);
@@ -336,6 +355,7 @@ void Engine::on_ended(const AgentId& id, Generation generation, const Ending& en
     return;
   agent->seen.presence = Presence::kEnded;
   agent->seen.ending = ending;
+  if (std::exchange(agent->frozen, false)) --frozen_agents_;
   settle(*agent);
 }
 

@@ -6,6 +6,7 @@
 // the next one finds them by state.db and flodead's inventory (`recover`).
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <map>
@@ -19,6 +20,8 @@
 #include "supervisor/control/lifecycle/agent_names.h"
 #include "supervisor/control/lifecycle/effects.h"
 #include "supervisor/control/lifecycle/lifecycle.h"
+#include "supervisor/control/lifecycle/pressure.h"
+#include "supervisor/control/lifecycle/start_queue.h"
 #include "supervisor/control/monitoring/event_log.h"
 #include "supervisor/control/monitoring/metrics.h"
 #include "supervisor/control/state/state_db.h"
@@ -71,6 +74,8 @@ class Engine final : public Lifecycle, public EffectEvents {
   void agent_ready(const AgentId& agent, Generation generation);  // Self/Ready
   void agent_limit(const AgentId& agent,
                    const std::string& message);  // it ran into a limit: an event
+  // A call of it has ended. On any thread, and cheap: on the way of every call.
+  void agent_answered(const AgentId& agent);
   std::string name_of(const AgentId& agent) const {
     return directory_.of(agent);
   }  // empty: unknown
@@ -116,6 +121,27 @@ class Engine final : public Lifecycle, public EffectEvents {
   Agent* find(const std::string& name);
   Agent* listening(const AgentId& id, Generation generation);
 
+  // engine_queue.cc
+  bool waits_to_start(const Agent& agent) const;
+  HostShare share_in_use() const;
+  std::vector<AwaitedAgent> awaited_by(const Agent& agent);
+  std::vector<Agent*> by_precedence();
+  void review_waiting();
+  void tell_held(Agent& agent, const Held& held);
+  void note_waiting(Agent& agent);
+
+  // engine_pressure.cc
+  void watch_pressure();
+  void look_at_pressure();
+  Freezable freezable(Agent& agent);
+  void set_frozen(Agent& agent, bool frozen, const std::string& why);
+
+  // engine_revisions.cc
+  void prove(Agent& agent);
+  void put_back(Agent& agent);
+  void remember_fallback(Agent& agent);
+  Status check_after(const AgentManifest& manifest);
+
   // engine_recovery.cc
   void take_inventory(Result<std::vector<ListedInstance>> instances,
                       const std::function<void(Status)>& done);
@@ -154,6 +180,11 @@ class Engine final : public Lifecycle, public EffectEvents {
       applying_;  // by name, in order: the first is being prepared
   std::map<AgentId, std::unique_ptr<Agent>> agents_;
   std::map<std::string, AgentId> names_;
+  std::set<AgentId> waiting_;           // to be started
+  std::atomic<int> frozen_agents_ = 0;  // written by the core thread
+  bool watching_pressure_ = false;
+  bool reviewing_ = false;
+  bool review_again_ = false;
   AgentNames directory_;
   std::map<std::string, ServiceStatus> services_;
 };

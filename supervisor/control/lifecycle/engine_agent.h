@@ -3,6 +3,7 @@
 #pragma once
 
 #include "supervisor/control/lifecycle/engine.h"
+#include "supervisor/control/lifecycle/start_queue.h"
 
 namespace flodea::control {
 
@@ -15,7 +16,15 @@ struct Engine::Wait {
 struct Engine::Agent {
   StoredAgent stored;
   Observed seen;
-  Generation held;        // the instance `seen` speaks of
+  Generation held;                // the instance `seen` speaks of
+  Resources held_resources;       // of that instance
+  bool admitted = false;          // its next start may begin
+  std::optional<Held> held_back;  // why it may not
+  bool frozen = false;            // for want of memory of the host
+  Nanos looked_at{};              // monotonic: when `cpu_seen` of `looked_of` was read
+  Generation looked_of;
+  std::uint64_t cpu_seen = 0;
+  std::optional<AgentManifest> fallback;  // of the proven revision, where that is not this one
   bool settling = false;  // an event from within an effect is seen by the turn that called it
   bool settle_again = false;
   bool destroying = false;

@@ -34,6 +34,9 @@ class EngineBench {
                  .boot_id = "boot",
                  .cpus = 2,
                  .memory_bytes = 1ull << 30,
+                 .max_memory_bytes = 1ull << 30,
+                 .max_pids = 1000,
+                 .max_agents = 100,
                  .limits = {"memory", "swap", "pids", "cpu"},
                  .runtimes = {{"python", "3.11.2"}, {"javascript", "20.1.0"}, {"wasm", "48.0.8"}}};
   std::vector<std::function<void()>> posted;
@@ -116,34 +119,38 @@ class EngineBench {
   }
 
   // What the world answers for the agent's current instance.
-  void present() {
-    on([&](const AgentId& id, Generation g) {
+  void present(const std::string& name = "ledger") {
+    on(name, [&](const AgentId& id, Generation g) {
       engine->on_present(id, g, {.uid_base = 70000, .executed = {}, .ready = false});
     });
   }
-  void executed() {
-    on([&](const AgentId& id, Generation g) {
+  void executed(const std::string& name = "ledger") {
+    on(name, [&](const AgentId& id, Generation g) {
       engine->on_executed(id, g, clock.monotonic(), {{"exec", Nanos(1)}});
     });
   }
-  void ended(Blame blame = Blame::kFailure, Reason reason = Reason::kExitCode) {
-    on([&](const AgentId& id, Generation g) {
-      engine->on_ended(
-          id, g, {.blame = blame, .reason = reason, .message = "exit code 3", .exit_code = 3});
+  void ended(Blame blame = Blame::kFailure, Reason reason = Reason::kExitCode,
+             const std::string& name = "ledger") {
+    on(name, [&](const AgentId& id, Generation g) {
+      engine->on_ended(id, g,
+                       {.blame = blame,
+                        .reason = reason,
+                        .message = blame == Blame::kSuccess ? "exit code 0" : "exit code 3",
+                        .exit_code = blame == Blame::kSuccess ? 0 : 3});
     });
   }
-  void released() {
-    on([&](const AgentId& id, Generation g) { engine->on_released(id, g); });
+  void released(const std::string& name = "ledger") {
+    on(name, [&](const AgentId& id, Generation g) { engine->on_released(id, g); });
   }
-  void running() {
-    on([&](const AgentId& id, Generation) { engine->on_volume_made(id); });
-    present();
-    executed();
+  void running(const std::string& name = "ledger") {
+    on(name, [&](const AgentId& id, Generation) { engine->on_volume_made(id); });
+    present(name);
+    executed(name);
   }
 
  private:
-  void on(const std::function<void(const AgentId&, Generation)>& event) {
-    auto v = view();
+  void on(const std::string& name, const std::function<void(const AgentId&, Generation)>& event) {
+    auto v = view(name);
     if (v) event(v->id, v->generation);
     run_posted();
   }

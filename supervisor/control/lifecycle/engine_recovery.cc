@@ -30,6 +30,7 @@ void Engine::recover(Effects& effects, Metrics& metrics, HostFacts host,
 void Engine::begin(const StoredAgent& stored) {
   auto agent = std::make_unique<Agent>();
   agent->stored = stored;
+  remember_fallback(*agent);
   Record& record = agent->stored.record;
   if (stored.boot_id !=
       host_.boot_id) {  // up to here generations may have been used, and forgotten
@@ -54,7 +55,11 @@ void Engine::take_inventory(Result<std::vector<ListedInstance>> instances,
     return done(tl::unexpected(std::move(instances).error().with_context("inventory")));
   for (const ListedInstance& instance : *instances) take_instance(instance);
   open_for_requests();
+  reviewing_ = true;  // nobody is started before all are known that wait
   for (auto& [id, agent] : agents_) settle(*agent);
+  reviewing_ = false;
+  review_waiting();
+  watch_pressure();
   if (closing_) check_closed();
   done({});
 }
@@ -64,8 +69,10 @@ void Engine::take_instance(const ListedInstance& instance) {
   bool ours = agent != nullptr && agent->stored.record.generation == instance.generation;
   bool live = ours && !is_idle(agent->stored.record.state);
   if (live && instance.state != ListedInstance::State::kReleasing) {
-    agent->seen = {.presence = Presence::kRequested};  // until it is adopted
+    // Until it is adopted; there is no start to be cancelled.
+    agent->seen = {.presence = Presence::kRequested, .cancelled = true};
     agent->held = instance.generation;
+    agent->held_resources = agent->stored.manifest.spec.resources;
     agent->stored.record.stop_told = false;
     return effects_->adopt({.id = instance.agent,
                             .generation = instance.generation,
@@ -81,6 +88,7 @@ void Engine::take_instance(const ListedInstance& instance) {
   if (agent != nullptr) {
     agent->seen = {.presence = Presence::kReleasing};
     agent->held = instance.generation;
+    agent->held_resources = agent->stored.manifest.spec.resources;
   }
   effects_->release(instance.agent, instance.generation);
 }

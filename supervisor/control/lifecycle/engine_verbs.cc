@@ -99,6 +99,7 @@ Status Engine::check_apply(const AgentManifest& manifest) {
   TRY(check_agent_name(manifest.name));
   if (closing_) return fail(Code::kUnavailable, "the supervisor is shut down");
   TRY(parts_.check_spec(manifest.spec));
+  TRY(check_after(manifest));
   Agent* agent = find(manifest.name);
   if (agent == nullptr) {
     auto kept = TRY(parts_.db.kept_volume(manifest.name));
@@ -156,13 +157,18 @@ Result<ApplyOutcome::Kind> Engine::change_agent(Agent& agent, AgentManifest& man
   bool same = manifest == agent.stored.manifest;
   if (same && !to_start) return ApplyOutcome::Kind::kUnchanged;
   bool new_spec = manifest.spec != agent.stored.manifest.spec;
+  AgentManifest before = agent.stored.manifest;
+  bool was_proven = agent.stored.proven_revision == agent.stored.revision;
   TRY(change_desired(agent, [&](StoredAgent& stored) {
+    bool proven = stored.proven_revision == stored.revision;
     if (!same) ++stored.revision;
+    if (proven && !new_spec) stored.proven_revision = stored.revision;
     stored.manifest = std::move(manifest);
     if (to_start) stored.desired_running = true;
     if (to_start || new_spec) ++stored.incarnation;
   }));
   if (same) return ApplyOutcome::Kind::kUnchanged;
+  if (was_proven && new_spec) agent.fallback = std::move(before);
   (void)parts_.events.record({.kind = "agent.applied",
                               .agent = agent.stored.manifest.name,
                               .reason = reason_name(Reason::kOperator),
@@ -286,7 +292,10 @@ void Engine::node(Callback<NodeStatus> done) {
 
 std::set<BundleDigest> Engine::bundles_in_use() const {
   std::set<BundleDigest> used;
-  for (const auto& [id, agent] : agents_) used.insert(agent->stored.manifest.spec.bundle);
+  for (const auto& [id, agent] : agents_) {
+    used.insert(agent->stored.manifest.spec.bundle);
+    if (agent->fallback) used.insert(agent->fallback->spec.bundle);
+  }
   return used;
 }
 
@@ -304,6 +313,7 @@ AgentView Engine::view_of(const Agent& agent) const {
                  .manifest = stored.manifest,
                  .revision = stored.revision,
                  .desired_running = stored.desired_running,
+                 .frozen = agent.frozen,
                  .state = record.state,
                  .reason = reason_name(record.reason),
                  .message = record.message,
@@ -321,6 +331,10 @@ AgentView Engine::view_of(const Agent& agent) const {
                  .landlock_abi = 0,
                  .missing = missing_of(host_)};
   if (record.state == AgentState::kBackoff) view.next_start = stored.next_start;
+  if (agent.held_back) {
+    view.reason = reason_name(Reason::kHost);
+    view.message = agent.held_back->message;
+  }
   if (!agent.store_trouble.empty()) {
     view.reason = reason_name(Reason::kHost);
     view.message = agent.store_trouble;

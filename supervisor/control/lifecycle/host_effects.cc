@@ -8,6 +8,7 @@
 #include "policy/seccomp_profile.h"
 #include "supervisor/control/lifecycle/ending.h"
 #include "supervisor/control/lifecycle/host_instance.h"
+#include "supervisor/control/lifecycle/pressure.h"
 
 namespace flodea::control {
 namespace {
@@ -79,6 +80,17 @@ void HostEffects::stop(const AgentId& agent, Generation generation, Nanos grace,
   if (instance == nullptr || !instance->link) return kill(agent, generation, reason);
   instance->link->stop(grace, reason);
   parts_.gateway.notify_stop(agent, {.reason = reason, .deadline = parts_.clock.wall() + grace});
+}
+
+// One that waits for its layers, or its volume, is not at flodead's yet.
+void HostEffects::cancel(const AgentId& agent, Generation generation) {
+  HostInstance* instance = find({agent, generation});
+  if (instance == nullptr || instance->is_present) return;
+  if (instance->sent) return kill(agent, generation, "operator");
+  fail_start({agent, generation}, {.blame = Blame::kBlameless,
+                                   .reason = Reason::kOperator,
+                                   .message = "stopped before it was started",
+                                   .exit_code = {}});
 }
 
 void HostEffects::kill(const AgentId& agent, Generation generation, const std::string& reason) {
@@ -154,6 +166,23 @@ std::optional<AgentUsage> HostEffects::usage(const AgentId& agent) {
 std::uint64_t HostEffects::disk_free() {
   struct statvfs fs{};
   return ::fstatvfs(parts_.state_dir, &fs) == 0 ? fs.f_bavail * fs.f_frsize : 0;
+}
+
+void HostEffects::freeze(const AgentId& agent, Generation generation, bool frozen) {
+  root_->freeze(agent, generation, frozen, [agent](Status done) {
+    if (!done && done.error().code != Code::kNotFound)
+      spdlog::error("agent={} error=\"freeze: {}\"", agent.text(), done.error().describe());
+  });
+}
+
+std::optional<double> HostEffects::memory_pressure() {
+  char text[256];
+  ssize_t n = parts_.pressure < 0 ? -1 : ::pread(parts_.pressure, text, sizeof text, 0);
+  return n > 0 ? parse_pressure({text, static_cast<std::size_t>(n)}) : std::nullopt;
+}
+
+void HostEffects::call_after(Nanos delay, std::function<void()> task) {
+  parts_.loop.call_after(delay, std::move(task));
 }
 
 // ---- what flodead tells

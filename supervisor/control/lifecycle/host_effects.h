@@ -31,7 +31,8 @@ struct HostParts {
   LogStore& logs;
   std::function<void(std::function<void()>)> disk;  // runs it on a thread that may wait, in order
   Meters& meters;
-  int state_dir = -1;                                          // O_PATH, for its free space
+  int pressure = -1;   // PSI of memory; -1: this kernel has none
+  int state_dir = -1;  // O_PATH, for its free space
   std::function<std::string(const AgentManifest&)> spec_json;  // for Self/Describe
   // The layers of an agent, found or made; may answer at once.
   std::function<void(const AgentSpec&, std::function<void(Result<std::vector<BundleDigest>>)>)>
@@ -57,6 +58,7 @@ class HostEffects final : public Effects, private RootEvents {
   void prepare(const AgentSpec& spec, Callback<void> done) override;
   void start(StartOrder order) override;
   void adopt(StartOrder order, const ListedInstance& instance) override;
+  void cancel(const AgentId& agent, Generation generation) override;
   void stop(const AgentId& agent, Generation generation, Nanos grace,
             const std::string& reason) override;
   void kill(const AgentId& agent, Generation generation, const std::string& reason) override;
@@ -67,6 +69,9 @@ class HostEffects final : public Effects, private RootEvents {
   void wake_at(const AgentId& agent, std::optional<Nanos> monotonic) override;
   std::optional<AgentUsage> usage(const AgentId& agent) override;
   std::uint64_t disk_free() override;
+  void freeze(const AgentId& agent, Generation generation, bool frozen) override;
+  std::optional<double> memory_pressure() override;
+  void call_after(Nanos delay, std::function<void()> task) override;
 
  private:
   struct LogOpening {

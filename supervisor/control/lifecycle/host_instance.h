@@ -42,6 +42,7 @@ struct HostInstance final : WorkerEvents {
   UniqueFd log_pipe;  // until the log store has it
   std::vector<PhaseTime> phases;
   std::int32_t worker_pid = 0;
+  bool sent = false;        // flodead was asked for it
   bool is_present = false;  // flodead's reply is here
   bool gateway_attached = false;
   bool log_attached = false;

@@ -51,11 +51,11 @@ void HostEffects::prepare(const AgentSpec& spec, Callback<void> done) {
 // They were made when it was applied; another engine, or a lost file, makes them anew.
 void HostEffects::send_start(const Key& key) {
   HostInstance* instance = find(key);
-  if (instance == nullptr) return;
+  if (instance == nullptr || instance->releasing) return;
   parts_.layers(instance->order.manifest.spec,
                 [this, key](Result<std::vector<BundleDigest>> layers) {
                   if (layers) return send_start_on(key, std::move(*layers));
-                  if (find(key) != nullptr)
+                  if (find(key) != nullptr)  // also one that was cancelled: then nobody listens
                     fail_start(key, ending_of_failed_start(std::move(layers).error()));
                 });
 }
@@ -73,6 +73,7 @@ void HostEffects::send_start_on(const Key& key, std::vector<BundleDigest> layers
                        .tmp_bytes = tmp_bytes(manifest.spec.resources),
                        .layers = std::move(layers)};
   Nanos sent = parts_.clock.boot();
+  instance->sent = true;
   root_->start(request, [this, key, sent](Result<StartedInstance> reply) {
     if (HostInstance* found = find(key))
       found->phases.push_back({"flodead", parts_.clock.boot() - sent});
@@ -101,6 +102,8 @@ void HostEffects::started(const Key& key, Result<StartedInstance> reply, bool ad
                             .exit_code = {}});
   }
   if (!reply) return fail_start(key, ending_of_failed_start(reply.error()));
+  // Whatever an earlier control froze: this one judges anew.
+  if (adopted) freeze(key.first, key.second, false);
   std::uint32_t uid_base = reply->uid_base;
   if (Status wired = wire(*instance, std::move(*reply)); !wired) {
     return fail_start(key, {.blame = Blame::kFailure,

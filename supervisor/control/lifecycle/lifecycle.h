@@ -47,6 +47,7 @@ struct AgentView {
   AgentManifest manifest;
   std::uint64_t revision = 1;
   bool desired_running = true;
+  bool frozen = false;  // for want of memory of the host
   AgentState state = AgentState::kPending;
   std::string reason;
   std::string message;

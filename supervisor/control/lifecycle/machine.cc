@@ -157,7 +157,7 @@ class Stepper {
   }
 
   void pending() {
-    if (!desired_.host_open || seen_.presence != Presence::kAbsent) return;
+    if (!desired_.host_open || seen_.presence != Presence::kAbsent || !desired_.may_start) return;
     if (desired_.incarnation > r_.incarnation) r_.in_a_row = r_.failures = r_.restarts = 0;
     launch(r_.reason, r_.message);
   }
@@ -165,7 +165,8 @@ class Stepper {
   void backoff() {
     if (!desired_.host_open) return to(AgentState::kPending, r_.reason, r_.message);
     if (now_ < r_.due) return wake_at(r_.due);
-    if (seen_.presence != Presence::kAbsent) return;  // its release steps the machine again
+    // Its release steps the machine again, and so does the room that it waits for.
+    if (seen_.presence != Presence::kAbsent || !desired_.may_start) return;
     ++r_.restarts;
     launch(r_.reason, r_.message);
   }
@@ -225,7 +226,14 @@ class Stepper {
   }
 
   void running() {
-    if (!gone()) stopped_short();
+    if (gone() || stopped_short()) return;
+    if (!desired_.proven) prove();
+  }
+
+  void prove() {
+    Nanos at = seen_.executed.value_or(now_) + kProvenAfter;
+    if (now_ < at) return wake_at(at);
+    act(Action::Kind::kProven);
   }
 
   void begin_stop(StopCause cause, Reason reason, std::string message) {
@@ -238,6 +246,7 @@ class Stepper {
 
   // An agent that has not been executed has nothing to tidy up.
   void tell_stop() {
+    if (seen_.presence == Presence::kRequested && !seen_.cancelled) act(Action::Kind::kCancel);
     if (r_.stop_told || seen_.presence != Presence::kPresent) return;
     r_.stop_told = true;
     bool graceful = seen_.executed.has_value() && desired_.stop_timeout > Nanos{};
@@ -310,7 +319,18 @@ class Stepper {
     r_.after = state;
   }
 
+  // Its ending says that this revision does not run, and there is one that did.
+  bool put_back(const Ending& ending) {
+    bool failed = ending.blame == Blame::kFailure || ending.blame == Blame::kHopeless;
+    if (!failed || !desired_.can_put_back) return false;
+    act(Action::Kind::kPutBack);
+    finish(AgentState::kPending, ending.reason,
+           ending.message + "; the revision that ran before is put back");
+    return true;
+  }
+
   void by_policy(const Ending& ending) {
+    if (put_back(ending)) return;
     if (seen_.executed && now_ - *seen_.executed >= desired_.restart.reset_after)
       r_.in_a_row = r_.failures = 0;
     switch (ending.blame) {
@@ -319,6 +339,7 @@ class Stepper {
       case Blame::kHopeless:
         return finish(AgentState::kFailed, ending.reason, ending.message);
       case Blame::kSuccess:
+        if (!desired_.proven) act(Action::Kind::kProven);
         r_.failures = 0;
         if (desired_.restart.policy == RestartPolicy::kAlways) return back_off(ending, "");
         return finish(AgentState::kStopped, ending.reason, ending.message);

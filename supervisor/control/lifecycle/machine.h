@@ -59,6 +59,9 @@ struct Desired {
   Restart restart;
   Nanos stop_timeout{};
   Readiness readiness;
+  bool may_start = true;      // false: it waits for its turn, for room, or for another agent
+  bool proven = true;         // this revision has run well before
+  bool can_put_back = false;  // it has not, and one before it has
 };
 
 // What may exist of the agent at flodead's.
@@ -72,6 +75,7 @@ enum class Presence {
 
 struct Observed {
   Presence presence = Presence::kAbsent;
+  bool cancelled = false;         // kRequested: whoever makes it was told to give up
   std::optional<Nanos> executed;  // monotonic: the agent's own execve succeeded
   bool ready = false;             // it said so (Self/Ready)
   Ending ending;                  // with kEnded
@@ -100,7 +104,15 @@ struct Record {
 };
 
 struct Action {
-  enum class Kind { kStart, kStop, kKill, kRelease };
+  enum class Kind {
+    kStart,
+    kCancel,  // a start under way is not wanted any more
+    kStop,
+    kKill,
+    kRelease,
+    kProven,   // the revision has run well
+    kPutBack,  // it has not: the one before is wanted again
+  };
   Kind kind;
   Nanos grace{};       // kStop
   std::string reason;  // kStop, kKill: "operator", "shutdown", "replace", "health", "worker"
@@ -117,6 +129,9 @@ inline constexpr Nanos kExecTimeout =
 inline constexpr Nanos kStopSlack =
     std::chrono::seconds(2);  // after stop_timeout, before the whole cgroup is killed
 inline constexpr Nanos kKillAgain = std::chrono::seconds(5);
+// A revision that has run for this long, or has ended with exit code 0, is proven: from then on its
+// failures are a matter of its restart policy.
+inline constexpr Nanos kProvenAfter = std::chrono::seconds(5);
 
 // One step: at most one change of state. `random` is uniform in [0, 1) and only jitters the
 // backoff.

@@ -50,7 +50,7 @@ class Simulation {
   }
 
   void disturb() {
-    switch (pick(12)) {
+    switch (pick(14)) {
       case 0:
         want(true);
         break;
@@ -75,6 +75,14 @@ class Simulation {
       case 7:
         if (!inbox_.empty()) inbox_.push_back(inbox_.front());
         break;  // a reply that comes twice
+      case 8:
+        desired_.may_start = !desired_.may_start;
+        break;
+      case 9:  // another revision: it has not run yet, the one before may have
+        ++desired_.incarnation;
+        desired_.proven = false;
+        desired_.can_put_back = pick(2) == 0;
+        break;
       default:
         deliver();
         break;
@@ -85,6 +93,7 @@ class Simulation {
   // Lets everything that is under way arrive, then asks: is it as desired?
   bool converges() {
     calm_ = true;
+    desired_.may_start = true;
     for (int i = 0; i < 400; ++i) {
       now_ += 1s;
       deliver();
@@ -156,6 +165,20 @@ class Simulation {
           return inbox_.push_back({Message::Kind::kStartFailed, record_.generation});
         if (world_.start(record_.generation))
           inbox_.push_back({Message::Kind::kStarted, record_.generation});
+        break;
+      case Action::Kind::kProven:
+        desired_.proven = true;
+        desired_.can_put_back = false;
+        break;
+      case Action::Kind::kPutBack:
+        if (!desired_.can_put_back) FAIL("there is nothing to put back");
+        ++desired_.incarnation;
+        desired_.proven = true;
+        desired_.can_put_back = false;
+        break;
+      case Action::Kind::kCancel:  // heard, or too late
+        observed_.cancelled = true;
+        if (pick(2) == 0) end_instance();
         break;
       case Action::Kind::kStop:
       case Action::Kind::kKill:

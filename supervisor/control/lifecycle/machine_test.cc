@@ -38,6 +38,8 @@ struct Bench {
     actions.push_back(action);
     if (action.kind == Kind::kStart) seen = {.presence = Presence::kRequested};
     if (action.kind == Kind::kRelease) seen.presence = Presence::kReleasing;
+    if (action.kind == Kind::kCancel) seen.cancelled = true;
+    if (action.kind == Kind::kProven) desired.proven = true;
   }
   void run() {
     settle();
@@ -226,9 +228,93 @@ TEST_CASE("a stop before the agent was executed kills, as soon as there is somet
   b.desired.running = false;
   b.settle();
   CHECK(b.record.state == AgentState::kStopping);
+  REQUIRE(b.actions.size() == 1);  // whoever makes it hears once that it is not wanted any more
+  CHECK(b.did(Kind::kCancel));
+  SECTION("it was too late") {
+    b.present();
+    CHECK(b.did(Kind::kKill));
+  }
+  SECTION("it was heard") {
+    b.end(Blame::kBlameless, Reason::kOperator);
+    b.release();
+    CHECK(b.record.state == AgentState::kStopped);
+  }
+}
+
+TEST_CASE("an agent that may not start waits as pending, and in backoff, until it may") {
+  Bench b;
+  b.desired.may_start = false;
+  b.settle();
+  CHECK(b.record.state == AgentState::kPending);
   CHECK(b.actions.empty());
-  b.present();
-  CHECK(b.did(Kind::kKill));
+  b.desired.may_start = true;
+  b.run();
+  CHECK(b.record.state == AgentState::kRunning);
+  b.end(Blame::kFailure);
+  b.desired.may_start = false;
+  b.release();
+  b.now += 1h;
+  b.settle();
+  CHECK(b.record.state == AgentState::kBackoff);
+  CHECK(b.actions.empty());
+  b.desired.may_start = true;
+  b.settle();
+  CHECK(b.did(Kind::kStart));
+}
+
+TEST_CASE("a revision is proven by a run, or by exit code 0, and then not again") {
+  Bench b;
+  b.desired.proven = false;
+  b.run();
+  CHECK_FALSE(b.did(Kind::kProven));
+  SECTION("a run") {
+    REQUIRE(b.wake == b.now + kProvenAfter);
+    b.now = *b.wake;
+    b.settle();
+    CHECK(b.did(Kind::kProven));
+  }
+  SECTION("exit code 0") {
+    b.end(Blame::kSuccess);
+    CHECK(b.did(Kind::kProven));
+  }
+  SECTION("not a failure") {
+    b.end(Blame::kFailure);
+    CHECK_FALSE(b.did(Kind::kProven));
+  }
+}
+
+TEST_CASE("a revision that fails before it is proven is taken back, where one before it ran") {
+  Bench b;
+  b.desired.proven = false;
+  b.desired.can_put_back = true;
+  b.desired.readiness = {.self = true, .timeout = 10s};
+  b.run();
+  SECTION("it failed") { b.end(Blame::kFailure); }
+  SECTION("it can never start") { b.end(Blame::kHopeless); }
+  SECTION("it did not get ready") {
+    b.now += 10s;
+    b.settle();
+    CHECK(b.did(Kind::kStop));
+    b.end(Blame::kSuccess);
+    CHECK(b.record.reason == Reason::kHealth);
+  }
+  CHECK(b.did(Kind::kPutBack));
+  CHECK(b.record.state == AgentState::kStopping);
+  ++b.desired.incarnation;  // the engine's answer
+  b.desired.proven = true;
+  b.desired.can_put_back = false;
+  b.release();
+  CHECK(b.did(Kind::kStart));
+}
+
+TEST_CASE("what is the host's doing takes no revision back") {
+  Bench b;
+  b.desired.proven = false;
+  b.desired.can_put_back = true;
+  b.run();
+  b.end(Blame::kBlameless, Reason::kHost);
+  CHECK_FALSE(b.did(Kind::kPutBack));
+  CHECK(b.record.state == AgentState::kBackoff);
 }
 
 TEST_CASE("a new incarnation replaces a running agent, and forgives a failed one") {

@@ -16,6 +16,7 @@ namespace pb = operators::v1;
 using namespace std::chrono_literals;
 
 constexpr std::size_t kMaxLabels = 32, kMaxLabel = 63;
+constexpr std::size_t kMaxAfter = 16;
 constexpr std::size_t kMaxArgs = 64, kMaxArg = 4096;
 constexpr std::size_t kMaxEnv = 64, kMaxEnvKey = 128, kMaxEnvValue = 4096;
 
@@ -349,6 +350,21 @@ Result<Readiness> decode_readiness(const pb::Readiness& wire) {
   return readiness;
 }
 
+Result<std::vector<std::string>> decode_after(const pb::AgentSpec& wire) {
+  constexpr std::string_view kField = "spec.after";
+  if (static_cast<std::size_t>(wire.after_size()) > kMaxAfter) {
+    return refuse(kField, fmt::format("{} agents are too many to wait for", wire.after_size()),
+                  fmt::format("keep to {}", kMaxAfter));
+  }
+  std::vector<std::string> after;
+  for (const std::string& name : wire.after()) {
+    if (auto named = check_agent_name(name); !named)
+      return tl::unexpected(std::move(named).error().with_field(kField));
+    if (std::ranges::find(after, name) == after.end()) after.push_back(name);
+  }
+  return after;
+}
+
 Result<AgentSpec> decode_spec(const pb::AgentSpec& wire, const SpecBounds& bounds) {
   AgentSpec spec;
   spec.runtime = TRY(decode_runtime(wire.runtime(), bounds));
@@ -360,6 +376,8 @@ Result<AgentSpec> decode_spec(const pb::AgentSpec& wire, const SpecBounds& bound
       duration_field("spec.stop_timeout", wire.stop_timeout(), spec.stop_timeout, {0ns, 10min}));
   spec.logs = TRY(decode_logs(wire.logs()));
   spec.readiness = TRY(decode_readiness(wire.readiness()));
+  spec.after = TRY(decode_after(wire));
+  spec.priority = TRY(count_field("spec.priority", wire.priority(), spec.priority, {1, 100}));
   return spec;
 }
 
@@ -430,6 +448,8 @@ pb::AgentSpec encode_spec(const AgentSpec& spec) {
   wire.mutable_logs()->set_when_full(kWhenFull[spec.logs.drop_when_full ? 1 : 0]);
   wire.mutable_readiness()->set_signal(kSignals[spec.readiness.self ? 1 : 0]);
   wire.mutable_readiness()->set_timeout(exact_duration(spec.readiness.timeout));
+  wire.mutable_after()->Add(spec.after.begin(), spec.after.end());
+  wire.set_priority(spec.priority);
   return wire;
 }
 

@@ -30,6 +30,9 @@ struct HostFacts {
   std::uint32_t landlock_abi = 0, cpus = 0, uid_ranges = 0;
   bool vault_takeover = false;
   std::uint64_t memory_bytes = 0, volumes_free_bytes = 0;
+  // What all agents together may have.
+  std::uint64_t max_memory_bytes = 0, max_pids = 0;
+  std::uint32_t max_agents = 0;
   std::vector<std::string> missing, limits;
   std::map<std::string, std::string> runtimes;
   std::vector<ServiceStatus> services;  // of flodead's table, as they were at its Hello

@@ -37,7 +37,10 @@ HostFacts facts_of(const root::v1::HelloReply& reply) {
                   .uid_ranges = host.uid_ranges(),
                   .vault_takeover = host.vault_takeover(),
                   .memory_bytes = host.memory_bytes(),
-                  .volumes_free_bytes = host.volumes_free_bytes()};
+                  .volumes_free_bytes = host.volumes_free_bytes(),
+                  .max_memory_bytes = host.max_memory_bytes(),
+                  .max_pids = host.max_pids(),
+                  .max_agents = host.max_agents()};
   facts.missing.assign(host.missing().begin(), host.missing().end());
   facts.limits.assign(host.limits().begin(), host.limits().end());
   facts.runtimes.insert(host.runtimes().begin(), host.runtimes().end());

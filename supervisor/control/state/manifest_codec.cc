@@ -100,7 +100,9 @@ Json encode(const AgentSpec& s) {
           {"restart", encode(s.restart)},
           {"stop_timeout", s.stop_timeout.count()},
           {"logs", {{"keep", s.logs.keep_bytes}, {"drop_when_full", s.logs.drop_when_full}}},
-          {"readiness", {{"self", s.readiness.self}, {"timeout", s.readiness.timeout.count()}}}};
+          {"readiness", {{"self", s.readiness.self}, {"timeout", s.readiness.timeout.count()}}},
+          {"after", s.after},
+          {"priority", s.priority}};
 }
 
 Result<AgentSpec> decode_spec(const Json& json) {
@@ -116,6 +118,8 @@ Result<AgentSpec> decode_spec(const Json& json) {
   read(part(json, "logs"), "drop_when_full", s.logs.drop_when_full);
   read(part(json, "readiness"), "self", s.readiness.self);
   read(part(json, "readiness"), "timeout", s.readiness.timeout);
+  read(json, "after", s.after);
+  read(json, "priority", s.priority);
   return s;
 }
 

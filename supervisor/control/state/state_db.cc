@@ -19,20 +19,21 @@ const std::string kUpsert =
     "INSERT INTO agents (id, state, reason, message, generation, started_incarnation, in_a_row, "
     "failures, restarts, stop_cause, after, "
     "exit_code, state_since, next_start, boot_id, volume_made, name, revision, created, "
-    "desired_running, incarnation, removal) "
+    "desired_running, incarnation, removal, proven_revision) "
     "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, "
-    "?20, ?21, ?22) "
+    "?20, ?21, ?22, ?23) "
     "ON CONFLICT (id) DO UPDATE SET " +
-    kStateColumns + ", revision=?18, desired_running=?20, incarnation=?21, removal=?22";
+    kStateColumns + ", revision=?18, desired_running=?20, incarnation=?21, removal=?22, "
+    "proven_revision=?23";
 constexpr const char* kInsertRevision =
     "INSERT INTO revisions (agent, revision, manifest) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
-constexpr const char* kPruneRevisions = "DELETE FROM revisions WHERE agent=?1 AND revision<=?2";
+constexpr const char* kPruneRevisions = "DELETE FROM revisions WHERE agent=?1 AND revision<=?2 AND revision<>?3";
 constexpr const char* kLoad =
     "SELECT a.id, a.state, a.reason, a.message, a.generation, a.started_incarnation, a.in_a_row, "
     "a.failures, a.restarts, a.stop_cause, "
     "a.after, a.exit_code, a.state_since, a.next_start, a.boot_id, a.volume_made, a.revision, "
     "a.created, a.desired_running, "
-    "a.incarnation, a.removal, r.manifest "
+    "a.incarnation, a.removal, r.manifest, a.proven_revision "
     "FROM agents a LEFT JOIN revisions r ON r.agent=a.id AND r.revision=a.revision ORDER BY a.name";
 
 template <class T>
@@ -109,6 +110,7 @@ Result<StoredAgent> read_agent(const Statement& row) {
   if (row.is_null(21))
     return fail(Code::kDataLoss, "state.db has lost the manifest of agent " + agent.id.text());
   agent.manifest = TRY(restore_manifest(row.text(21)));
+  agent.proven_revision = static_cast<std::uint64_t>(row.integer(22));
   return agent;
 }
 
@@ -169,7 +171,8 @@ Status StateDb::save(const StoredAgent& agent, Durability durability) {
       .bind(19, agent.created.count());
   row.bind(20, number(agent.desired_running))
       .bind(21, number(agent.incarnation))
-      .bind(22, number(agent.removal));
+      .bind(22, number(agent.removal))
+      .bind(23, number(agent.proven_revision));
   TRY(row.run());
   TRY(statements_.revision.bind(1, agent.id.text())
           .bind(2, number(agent.revision))
@@ -177,6 +180,7 @@ Status StateDb::save(const StoredAgent& agent, Durability durability) {
           .run());
   TRY(statements_.prune.bind(1, agent.id.text())
           .bind(2, number(agent.revision) - kRevisionsKept)
+          .bind(3, number(agent.proven_revision))
           .run());
   return transaction.commit();
 }
@@ -185,6 +189,15 @@ Status StateDb::save_state(const StoredAgent& agent, Durability durability) {
   TRY(set_durability(durability));
   bind_state(statements_.state, agent);
   return statements_.state.run();
+}
+
+Result<std::optional<AgentManifest>> StateDb::manifest_of(const AgentId& agent,
+                                                          std::uint64_t revision) {
+  auto row = TRY(db_.prepare("SELECT manifest FROM revisions WHERE agent=?1 AND revision=?2"));
+  row.bind(1, agent.text()).bind(2, number(revision));
+  if (!TRY(row.step())) return std::nullopt;
+  AgentManifest manifest = TRY(restore_manifest(row.text(0)));
+  return manifest;
 }
 
 Status StateDb::remove(const StoredAgent& agent, const std::optional<KeptVolume>& keep) {

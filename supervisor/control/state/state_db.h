@@ -23,6 +23,7 @@ struct StoredAgent {
   AgentId id;
   AgentManifest manifest;  // of the current revision
   std::uint64_t revision = 1;
+  std::uint64_t proven_revision = 0;  // the last one that ran well; 0: none has yet
   Nanos created{};  // wall
   bool desired_running = true;
   std::uint64_t incarnation = 1;
@@ -45,7 +46,7 @@ enum class Durability { kFast, kDurable };
 
 class StateDb {
  public:
-  static constexpr int kSchemaVersion = 1;
+  static constexpr int kSchemaVersion = 2;
   static constexpr int kRevisionsKept = 100;  // of each agent
 
   // Makes the file if it is not there. kDataLoss: not a usable state.db; the message says what to
@@ -57,6 +58,8 @@ class StateDb {
   Status save(const StoredAgent& agent, Durability durability);
   // The machine's part of the row only: on the path of every start.
   Status save_state(const StoredAgent& agent, Durability durability);
+  // The manifest of a revision; nothing when it is no longer kept.
+  Result<std::optional<AgentManifest>> manifest_of(const AgentId& agent, std::uint64_t revision);
   // Forgets the agent; with a volume to keep, that stands under the agent's name afterwards. One
   // transaction.
   Status remove(const StoredAgent& agent, const std::optional<KeptVolume>& keep);

@@ -34,6 +34,9 @@ constexpr std::array<const char*, StateDb::kSchemaVersion> kMigrations{R"sql(
     PRIMARY KEY (agent, revision)) WITHOUT ROWID;
   CREATE TABLE kept_volumes (
     name TEXT PRIMARY KEY, id TEXT NOT NULL, disk INTEGER NOT NULL, generation INTEGER NOT NULL) WITHOUT ROWID;
+)sql",
+                                                                     R"sql(
+  ALTER TABLE agents ADD COLUMN proven_revision INTEGER NOT NULL DEFAULT 0;
 )sql"};
 
 Result<std::int64_t> pragma(sqlite::Database& db, const char* name) {

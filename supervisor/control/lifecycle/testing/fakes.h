@@ -53,6 +53,7 @@ class FakeEffects final : public Effects {
   void adopt(StartOrder order, const ListedInstance&) override {
     note("adopt " + number(order.generation));
   }
+  void cancel(const AgentId&, Generation g) override { note("cancel " + number(g)); }
   void stop(const AgentId&, Generation g, Nanos, const std::string& why) override {
     note("stop " + number(g) + " " + why);
   }
@@ -75,9 +76,17 @@ class FakeEffects final : public Effects {
   int usage_read = 0;
   std::optional<AgentUsage> usage(const AgentId&) override {
     ++usage_read;
-    return AgentUsage{};
+    return AgentUsage{.cpu_nanos = cpu_nanos};
   }
   std::uint64_t disk_free() override { return free; }
+  std::optional<double> pressure;
+  std::vector<std::function<void()>> looks;
+  std::uint64_t cpu_nanos = 0;  // of every agent
+  void freeze(const AgentId&, Generation g, bool frozen) override {
+    note((frozen ? "freeze " : "thaw ") + number(g));
+  }
+  std::optional<double> memory_pressure() override { return pressure; }
+  void call_after(Nanos, std::function<void()> task) override { looks.push_back(std::move(task)); }
 
   std::vector<std::string> take() { return std::exchange(orders, {}); }
 

@@ -1,0 +1,122 @@
+// A new revision that does not run: the one that ran is put back.
+#include <algorithm>
+
+#include "supervisor/control/lifecycle/engine_bench_test.h"
+
+using namespace flodea;
+using namespace flodea::control;
+using namespace flodea::control::testing;
+using namespace std::chrono_literals;
+
+namespace {
+
+AgentManifest revision(std::string argument) {
+  AgentManifest m = EngineBench::manifest();
+  m.spec.runtime.args = {std::move(argument)};
+  m.spec.bundle =
+      *BundleDigest::from_hex(std::string(64, m.spec.runtime.args[0] == "good" ? 'a' : 'c'));
+  return m;
+}
+
+// Runs the first revision for as long as proves it, then applies the second.
+void replace(EngineBench& b, bool proven = true) {
+  REQUIRE(b.apply(revision("good")));
+  b.running();
+  if (proven) b.pass(kProvenAfter);
+  REQUIRE(b.apply(revision("bad")));
+  b.ended(Blame::kSuccess);
+  b.released();
+  CHECK(b.view()->manifest == revision("bad"));
+  b.present();
+}
+
+const Event* put_back(const EngineBench& b) {
+  auto it = std::ranges::find(b.events.all, "agent.put_back", &Event::kind);
+  return it != b.events.all.end() ? &*it : nullptr;
+}
+
+}  // namespace
+
+TEST_CASE("a revision that fails is replaced by the one that ran, as a new revision") {
+  EngineBench b;
+  replace(b);
+  Result<AgentView> waited = fail(Code::kUnknown, "no answer");
+  b.engine->start("ledger", true, [&](auto r) { waited = std::move(r); });
+  b.run_posted();
+  CHECK(b.engine->bundles_in_use().size() == 2);  // that of the revision before is kept
+  b.executed();
+  REQUIRE(waited);
+  b.ended();
+  const Event* event = put_back(b);
+  REQUIRE(event != nullptr);
+  CHECK(event->message.starts_with("revision 2 failed, revision 1 is put back as revision 3: "));
+  CHECK(event->message.find("exit code 3") != std::string::npos);
+  b.effects.take();
+  b.released();
+  CHECK(b.effects.take() == Orders{"start 3"});
+  CHECK(b.view()->manifest == revision("good"));
+  CHECK(b.view()->revision == 3);
+  CHECK(b.engine->bundles_in_use().size() == 1);
+  b.running();
+  b.ended();  // from here on it is its restart policy's
+  CHECK(b.view()->revision == 3);
+  CHECK(b.state() == "backoff");
+}
+
+TEST_CASE("who waits for the new revision hears that it was taken back") {
+  EngineBench b;
+  replace(b);
+  Result<AgentView> waited = fail(Code::kUnknown, "no answer");
+  b.engine->restart("ledger", true, [&](auto r) { waited = std::move(r); });
+  b.run_posted();
+  b.ended();  // of the instance that the restart replaces: not the revision's fault
+  b.released();
+  CHECK(put_back(b) == nullptr);
+  b.present();
+  b.ended();
+  REQUIRE_FALSE(waited);
+  CHECK(waited.error().code == Code::kAborted);
+  CHECK(waited.error().message.find("revision 1 is put back") != std::string::npos);
+}
+
+TEST_CASE("control's death between a failure and what follows changes nothing") {
+  EngineBench b;
+  replace(b);
+  REQUIRE(b.reborn());  // its instance is gone with the host: nobody's fault
+  CHECK(put_back(b) == nullptr);
+  b.pass(1min);
+  b.running();
+  b.ended();
+  CHECK(put_back(b) != nullptr);
+  b.released();
+  REQUIRE(b.reborn());
+  CHECK(b.view()->manifest == revision("good"));
+}
+
+TEST_CASE("a first revision, and one that has run, are left to the restart policy") {
+  EngineBench b;
+  SECTION("the one before had not run either") { replace(b, false); }
+  SECTION("it has run") {
+    replace(b);
+    b.executed();
+    b.pass(kProvenAfter);
+  }
+  b.executed();
+  b.ended();
+  CHECK(put_back(b) == nullptr);
+  CHECK(b.state() == "backoff");
+  CHECK(b.view()->revision == 2);
+}
+
+TEST_CASE("changed labels alone are no new revision to be proven") {
+  EngineBench b;
+  REQUIRE(b.apply(revision("good")));
+  b.running();
+  b.pass(kProvenAfter);
+  AgentManifest labelled = revision("good");
+  labelled.labels["team"] = "treasury";
+  REQUIRE(b.apply(labelled));
+  b.ended();
+  CHECK(put_back(b) == nullptr);
+  CHECK(b.state() == "backoff");
+}
