@@ -19,7 +19,8 @@ inline constexpr int kRoot = 3;     // SEQPACKET to flodead
 inline constexpr int kControl = 4;  // SEQPACKET to flodea-control
 inline constexpr int kVolumes = 5;  // directory of encrypted images
 inline constexpr int kKeys = 6;     // directory of the node key and wrapped keys
-inline constexpr int kLast = 6;
+inline constexpr int kTable = 7;    // sealed memfd: whose /dev/fuse it holds where (base/device_table.h)
+inline constexpr int kLast = 7;
 }  // namespace vault
 
 // flodea-helper: one SEQPACKET; the request comes on it with its descriptors, the reply leaves on
@@ -28,8 +29,9 @@ namespace helper {
 inline constexpr int kRequest = 3;
 }  // namespace helper
 
-// flodea-worker. It holds *both* ends of what flodead keeps and uses one of each: what a flodead
-// that takes running workers over would need (docs/roadmap.md).
+// flodea-worker. It holds *both* ends of what flodead keeps and uses one of each: a flodead that
+// follows one that was killed takes them from here (pidfd_getfd, supervisor/root/takeover.h). The
+// numbers are part of what outlives an upgrade: never changed, only added to.
 namespace worker {
 inline constexpr int kAttach = 3;      // SEQPACKET, the worker's end (flodea.attach.v1)
 inline constexpr int kAttachPeer = 4;  // control's end, kept only

@@ -32,6 +32,7 @@ void add_commands(CLI::App& app, Session& session, Action& action) {
   add_power(app, session, action);
   add_rm(app, session, action);
   add_node(app, session, action);
+  add_reload(app, session, action);
   add_version(app, session, action);
 }
 

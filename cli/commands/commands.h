@@ -15,6 +15,7 @@ void add_inspect(CLI::App& app, Session& session, Action& action);
 void add_logs(CLI::App& app, Session& session, Action& action);
 void add_events(CLI::App& app, Session& session, Action& action);
 void add_power(CLI::App& app, Session& session, Action& action);  // start, stop, restart
+void add_reload(CLI::App& app, Session& session, Action& action);
 void add_rm(CLI::App& app, Session& session, Action& action);
 void add_node(CLI::App& app, Session& session, Action& action);
 void add_version(CLI::App& app, Session& session, Action& action);

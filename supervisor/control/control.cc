@@ -268,7 +268,10 @@ void Control::Parts::serve(const HostFacts& host) {
       {.listening = std::move(fds.operators),
        .operators_group = ::getgid(),
        .backends = {*engine, *events, *logs, *bundles,
-                    [this](const AgentSpec& spec) { return check_spec(*bundles, spec); }},
+                    [this](const AgentSpec& spec) { return check_spec(*bundles, spec); },
+                    [this](Lifecycle::Callback<void> done) {
+                      loop->post([this, done = std::move(done)] { effects->reload(done); });
+                    }},
        .bounds = bounds_of(host)});
   if (!server) return fail_with(std::move(server).error().with_context("operators' API"));
   operators = std::move(*server);

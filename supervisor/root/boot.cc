@@ -67,12 +67,14 @@ std::string path_on_host(std::string_view path, const ProgramsDir& programs) {
 }  // namespace
 
 Status undo_earlier_life(const CgroupTree& cgroups, UidRanges& uids, const Journal& journal,
-                         const std::string& boot_id) {
+                         const std::string& boot_id, const std::set<std::string>& taken_over) {
   auto entries = TRY(journal.entries());
   for (const std::string& name : TRY(cgroups.names())) {
-    if (name != kServicesGroup) TRY_CONTEXT(end_group(cgroups, name), "an earlier life's agent");
+    if (name != kServicesGroup && !taken_over.contains(name))
+      TRY_CONTEXT(end_group(cgroups, name), "an earlier life's agent");
   }
   for (const JournalEntry& entry : entries) {
+    if (taken_over.contains(entry.name)) continue;
     if (entry.boot_id == boot_id)
       TRY(uids.give_back(entry.uid_range));  // of another boot: that table is cleared
     TRY(journal.erase(entry.name));

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 
 #include "base/cgroup.h"
 #include "flodea/root/v1/root.pb.h"
@@ -16,9 +17,10 @@ namespace flodea::root {
 inline constexpr const char* kServicesGroup = "services";
 
 // Agents first (their volumes need a vault that answers), then services; groups, uid ranges and
-// journal entries go with them. Blocks, with a deadline per group: nothing is served yet.
+// journal entries go with them. Not those of the groups in `taken_over`. Blocks, with a deadline
+// per group: nothing is served yet.
 Status undo_earlier_life(const CgroupTree& cgroups, UidRanges& uids, const Journal& journal,
-                         const std::string& boot_id);
+                         const std::string& boot_id, const std::set<std::string>& taken_over = {});
 
 // The folder of Flodea's programs, with `agent`, the tree that agents see, in it.
 struct ProgramsDir {

@@ -129,6 +129,8 @@ Result<ParsedArguments> parse_arguments(int argc, const char* const* argv) {
   app.add_option("--config", file, "YAML file with the same settings as keys; root's");
   app.add_option("--control", parsed.config.control,
                  "Another program in flodea-control's place (for tests)");
+  app.add_option("--resume", parsed.config.resume)->group("");
+  app.add_option("--check-state", parsed.config.check_state)->group("");
   std::map<std::string, std::string> given;
   for (const Key& key : kKeys)
     app.add_option(std::string("--") + key.name, given[key.name], key.help);

@@ -20,6 +20,10 @@ struct Config {
       0;  // bytes, sum of all volumes; 0: what the file system has, less 5 % of it
   std::string pressure = "/proc/pressure/memory";
   std::uint32_t shutdown_timeout = 90;  // seconds that control has for stopping every agent
+  // Given by flodead itself (reload.h), never by people: a descriptor with the state of the life
+  // before, to go on from, or only to say whether that could be done. -1: none.
+  int resume = -1;
+  int check_state = -1;
   std::string control;  // another program in flodea-control's place; for tests, command line only
 };
 

@@ -109,13 +109,13 @@ Result<UniqueFd> open_inner(int parent, const std::string& parent_path, const In
   return dir;
 }
 
-Result<std::string> absolute(const std::string& path) {
+}  // namespace
+
+Result<std::string> absolute_path(const std::string& path) {
   char resolved[PATH_MAX];
   if (::realpath(path.c_str(), resolved) == nullptr) return fail_errno("resolve " + path);
   return std::string(resolved);
 }
-
-}  // namespace
 
 Result<Users> find_users() {
   return Users{TRY(find_user("flodea")), TRY(find_user("flodea-vault"))};
@@ -125,8 +125,8 @@ Result<Directories> open_directories(const Config& config, const Users& users) {
   Directories dirs;
   dirs.state = TRY_CONTEXT(open_top(config.state_dir, users.control.gid, 01771), "state directory");
   dirs.run = TRY_CONTEXT(open_top(config.run_dir, 0, 0755), "run directory");
-  dirs.run_path = TRY(absolute(config.run_dir));
-  dirs.state_path = TRY(absolute(config.state_dir));
+  dirs.run_path = TRY(absolute_path(config.run_dir));
+  dirs.state_path = TRY(absolute_path(config.state_dir));
   dirs.volumes =
       TRY_CONTEXT(open_inner(dirs.state.get(), config.state_dir, {"volumes", users.vault, 0700}),
                   "state directory");

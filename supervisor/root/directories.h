@@ -24,6 +24,9 @@ struct Directories {
 };
 Result<Directories> open_directories(const Config& config, const Users& users);
 
+// Without links, "." and "..".
+Result<std::string> absolute_path(const std::string& path);
+
 // kFailedPrecondition names the holder's pid. The lock goes with the descriptor.
 Result<UniqueFd> lock_run_dir(int run_dir);
 

@@ -169,28 +169,6 @@ TEST_CASE("a killed vault is continued, and its agents notice nothing") {
   CHECK(host.stop() == 0);
 }
 
-TEST_CASE("after kill -9 of flodead the next one undoes what it left") {
-  FlodeadHost host;
-  AgentId agent = AgentId::random();
-  require_ok(host.create_volume(agent), host);
-  Inventory before = take_inventory(host);
-  auto started = host.start(agent, 1);
-  require_ok(started, host);
-  PidFd worker = worker_of(started);
-  started.fds.clear();
-  host.kill();
-  CHECK_FALSE(
-      *worker.ended(0));  // it outlives flodead: nothing here passes because it was gone before
-  host.launch();
-  host.accept_control();
-  CHECK(*worker.ended(0));
-  auto again = host.start(agent, 2);
-  require_ok(again, host);
-  end_and_release(host, agent, 2, again);
-  CHECK(difference(before, take_inventory(host)) == "");
-  CHECK(host.stop() == 0);
-}
-
 TEST_CASE("a second flodead on the same run directory is told who holds it") {
   FlodeadHost host;
   std::string command = host.dir() + "/bin/flodead --state-dir " + host.dir() +

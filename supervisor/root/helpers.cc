@@ -73,6 +73,7 @@ Result<std::shared_ptr<Helpers::Job>> Helpers::spawn(const std::string& verb,
   }
   job->socket = std::move(pair.first);
   TRY(loop_.watch(job->process.get(), EPOLLIN, [this, job](std::uint32_t) { on_exit(job); }));
+  running_.insert(job);
   return job;
 }
 
@@ -85,9 +86,17 @@ void Helpers::keep_one_ready() {
 void Helpers::dismiss_ready() {
   auto job = std::exchange(ready_, nullptr);
   if (!job) return;
+  running_.erase(job);
   loop_.unwatch(job->process.get());
   job->socket.reset();  // it ends: it waits for nothing else
   [[maybe_unused]] auto ended = job->process.wait();
+}
+
+std::string Helpers::under_way() const {
+  for (const auto& job : running_) {
+    if (job != ready_) return "flodea-helper " + job->verb;
+  }
+  return undiscarded_.empty() ? "" : "descriptors of a volume that no helper could be had for";
 }
 
 // The one that stands ready may have died since: then another is made.
@@ -167,6 +176,7 @@ void Helpers::on_reply(const std::shared_ptr<Job>& job) {
 
 void Helpers::on_exit(const std::shared_ptr<Job>& job) {
   [[maybe_unused]] auto status = job->process.wait_no_hang();
+  running_.erase(job);
   loop_.unwatch(job->process.get());
   loop_.cancel(job->timer);
   if (ready_ == job) {  // killed, by somebody or for want of memory

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <span>
 
 #include "base/cgroup.h"
@@ -43,6 +44,10 @@ class Helpers {
   void keep_one_ready();
   void dismiss_ready();
 
+  // What runs besides the one that stands ready, in words; empty: nothing, and nothing waits to be
+  // discarded.
+  std::string under_way() const;
+
  private:
   struct Job;
   Result<std::shared_ptr<Job>> spawn(const std::string& verb, std::string_view request,
@@ -58,7 +63,8 @@ class Helpers {
   EventLoop& loop_;
   UniqueFd executable_;
   std::shared_ptr<Job> ready_;
-  std::vector<UniqueFd> undiscarded_;  // no process could be had for them
+  std::set<std::shared_ptr<Job>> running_;  // with the ready one
+  std::vector<UniqueFd> undiscarded_;       // no process could be had for them
 };
 
 }  // namespace flodea::root

@@ -93,7 +93,7 @@ Async<void> Instance::make() {
   if (!range) co_return tl::unexpected(std::move(range).error());
   range_ = *range;
   CO_CHECK(context_.journal.record(
-      {.name = name(), .boot_id = context_.boot_id, .uid_range = range_->index}));
+      {.name = name(), .boot_id = context_.boot_id, .uid_range = range_->index, .kept = {}}));
   journalled_ = true;
   Nanos began = SystemClock().monotonic();
   CO_TRY(auto begun, context_.volumes.begin_open(agent_));
@@ -215,15 +215,19 @@ Async<void> Instance::launch(OpenVolume& volume) {
   co_return run(std::move(sandbox));
 }
 
-Status Instance::run(LaunchedSandbox) {
+Status Instance::watch_worker() {
   TRY(context_.loop.watch(worker_.get(), EPOLLIN, [this](std::uint32_t) { on_worker_end(); }));
-  if (oom_)
-    TRY(context_.loop.watch(oom_.get(), EPOLLIN, [this](std::uint32_t) {
-      std::uint64_t count;
-      if (::read(oom_.get(), &count, sizeof count) != sizeof count) return;
-      exit_.set_oom_kills(1);
-      [[maybe_unused]] auto killed = group_->kill();
-    }));
+  if (!oom_) return {};
+  return context_.loop.watch(oom_.get(), EPOLLIN, [this](std::uint32_t) {
+    std::uint64_t count;
+    if (::read(oom_.get(), &count, sizeof count) != sizeof count) return;
+    exit_.set_oom_kills(1);
+    [[maybe_unused]] auto killed = group_->kill();
+  });
+}
+
+Status Instance::run(LaunchedSandbox) {
+  TRY(watch_worker());
   reply_.set_worker_pid(worker_.pid());
   reply_.set_uid_base(range_->base);
   for (const CgroupPath& path : group_->paths()) {
@@ -232,6 +236,10 @@ Status Instance::run(LaunchedSandbox) {
     dir->set_path(path.path);
   }
   state_ = v1::INSTANCE_STATE_RUNNING;
+  if (auto written = write_down(); !written) {
+    state_ = v1::INSTANCE_STATE_STARTING;
+    return written;
+  }
   if (!kill_reason_.empty()) return group_->kill();
   return {};
 }
@@ -265,7 +273,8 @@ Status Instance::set_deadline(std::uint64_t boottime_ns) {
   when.it_value.tv_nsec = static_cast<long>(boottime_ns % 1'000'000'000);
   if (::timerfd_settime(deadline_.get(), TFD_TIMER_ABSTIME, &when, nullptr) != 0)
     return fail_errno("set the deadline");
-  return {};
+  deadline_boottime_ns_ = boottime_ns;
+  return write_down();
 }
 
 void Instance::on_worker_end() {
@@ -300,6 +309,7 @@ OneShot<bool> Instance::wait_reaped() {
 }
 
 Detached Instance::finish(ExitStatus status) {
+  ending_ = true;
   [[maybe_unused]] auto killed = group_->kill();
   auto waiting = wait_empty();
   auto empty = co_await waiting;
@@ -320,6 +330,9 @@ Detached Instance::finish(ExitStatus status) {
   if (oom_) context_.loop.unwatch(oom_.get());
   deadline_.reset();
   oom_.reset();
+  ending_ = false;
+  if (auto written = write_down(); !written)
+    spdlog::error("agent={} error=\"{}\"", agent_.text(), written.error().describe());
   context_.on_exit(exit_);
   settle(exit_waiters_);
 }

@@ -4,7 +4,8 @@
 #pragma once
 
 #include "base/ids.h"
-#include "flodea/root/v1/root.pb.h"
+#include "flodea/root/v1/kept.pb.h"
+#include "supervisor/root/earlier_life.h"
 #include "supervisor/root/journal.h"
 #include "supervisor/root/sandbox.h"
 #include "supervisor/root/volumes.h"
@@ -57,6 +58,14 @@ class Instance {
   // EXITED → gone. The leftovers.
   Async<std::vector<std::string>> release();
 
+  // What the next flodead goes on from: without descriptors, and their numbers in this process.
+  v1::KeptInstance kept() const;
+  v1::KeptDescriptors kept_descriptors() const;
+  // Instead of `start`. On an error its worker is killed, and it is EXITED: there to be released.
+  Status adopt(const v1::KeptInstance& kept, InstanceDescriptors descriptors);
+  // Neither in the middle of a start nor of an end.
+  bool settled() const;
+
  private:
   std::string name() const { return agent_.text() + "-" + std::to_string(generation_.value); }
   Async<void> make();
@@ -72,6 +81,9 @@ class Instance {
   Result<SandboxRequest> sandbox_request(const OpenVolume& volume, const Bundles& bundles) const;
   OneShot<std::string> read_report(UniqueFd report);
   Status run(LaunchedSandbox sandbox);
+  Status watch_worker();
+  Status go_on(const v1::KeptInstance& kept);
+  Status write_down() const;
   void note(const std::vector<PhaseTime>& phases);
   void on_worker_end();
   Detached finish(ExitStatus status);
@@ -88,6 +100,8 @@ class Instance {
   v1::StartReply reply_;
   v1::InstanceExited exit_;
   std::string kill_reason_;
+  std::uint64_t deadline_boottime_ns_ = 0;
+  bool ending_ = false;
 
   // Made in this order, undone in reverse.
   bool journalled_ = false;

@@ -84,8 +84,10 @@ Async<JobResult> Jobs::run_alone(const v1::RunJobRequest& request, Held& held) {
   auto bundle = open_beneath(context_.bundles, request.bundle() + "/app", O_PATH | O_DIRECTORY);
   if (!bundle) co_return tl::unexpected(std::move(bundle).error().with_context("bundle"));
   CO_TRY(held.range, context_.uids.take());
-  CO_CHECK(context_.journal.record(
-      {.name = held.name, .boot_id = context_.boot_id, .uid_range = held.range->index}));
+  CO_CHECK(context_.journal.record({.name = held.name,
+                                    .boot_id = context_.boot_id,
+                                    .uid_range = held.range->index,
+                                    .kept = {}}));
   held.journalled = true;
   CO_TRY(held.group, context_.cgroups.make(held.name, {.memory_bytes = request.memory_bytes(),
                                                        .cpu_millis = context_.cpu_millis,

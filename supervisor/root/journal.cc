@@ -12,20 +12,45 @@
 
 namespace flodea::root {
 
+namespace {
+
+// Hidden: no instance's name begins so. One writer, so one name for what is not whole yet.
+constexpr const char* kUnfinished = ".unfinished";
+constexpr const char* kEpoch = ".epoch";
+
+template <class T>
+bool parse_number(std::string_view text, T& value) {
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size();
+}
+
+Result<JournalEntry> decode_kept(std::string name, std::string_view bytes) {
+  v1::KeptInstance kept;
+  if (!kept.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) ||
+      kept.boot_id().empty() || !kept.has_request())
+    return fail(Code::kDataLoss, "journal entry " + name + " is cut off");
+  kept.clear_descriptors();  // numbers of a process that is gone
+  return JournalEntry{.name = std::move(name),
+                      .boot_id = kept.boot_id(),
+                      .uid_range = kept.uid_range(),
+                      .kept = std::move(kept)};
+}
+
+}  // namespace
+
 std::string JournalEntry::encode() const {
+  if (kept) return kept->SerializeAsString();
   return boot_id + " " + std::to_string(uid_range) + "\n";
 }
 
 Result<JournalEntry> JournalEntry::decode(std::string name, std::string_view text) {
   std::size_t space = text.find(' ');
-  if (space == std::string_view::npos || !text.ends_with('\n'))
-    return fail(Code::kDataLoss, "journal entry " + name + " is cut off");
-  JournalEntry entry{.name = std::move(name), .boot_id = std::string(text.substr(0, space))};
-  std::string_view number = text.substr(space + 1, text.size() - space - 2);
-  auto [end, error] =
-      std::from_chars(number.data(), number.data() + number.size(), entry.uid_range);
-  if (error != std::errc() || end != number.data() + number.size())
-    return fail(Code::kDataLoss, "journal entry " + entry.name + " has no range");
+  JournalEntry entry{.name = std::move(name), .boot_id = {}, .uid_range = 0, .kept = {}};
+  if (text.starts_with('\n')) return decode_kept(std::move(entry.name), text);  // its first tag
+  if (space == std::string_view::npos || !text.ends_with('\n') ||
+      !parse_number(text.substr(space + 1, text.size() - space - 2), entry.uid_range))
+    return fail(Code::kDataLoss, "journal entry " + entry.name + " is cut off");
+  entry.boot_id = text.substr(0, space);
   return entry;
 }
 
@@ -34,9 +59,34 @@ Result<Journal> Journal::open(int run_dir) {
   return Journal(TRY(open_beneath(run_dir, "journal", O_RDONLY | O_DIRECTORY)));
 }
 
+// As one step: a flodead that is killed meanwhile leaves the old entry or the new one.
+Status Journal::replace(const std::string& name, std::string_view bytes) const {
+  auto fd = TRY(open_beneath(dir_.get(), kUnfinished, O_WRONLY | O_CREAT | O_TRUNC, 0600));
+  TRY(write_all(fd.get(), bytes));
+  if (::renameat(dir_.get(), kUnfinished, dir_.get(), name.c_str()) != 0)
+    return fail_errno("rename journal entry " + name);
+  return {};
+}
+
 Status Journal::record(const JournalEntry& entry) const {
-  auto fd = TRY(open_beneath(dir_.get(), entry.name, O_WRONLY | O_CREAT | O_TRUNC, 0600));
-  return write_all(fd.get(), entry.encode());
+  return replace(entry.name, entry.encode());
+}
+
+Status Journal::record_epoch(std::uint64_t epoch) const {
+  return replace(kEpoch, std::to_string(epoch) + "\n");
+}
+
+Result<std::uint64_t> Journal::epoch() const {
+  auto text = read_file(dir_.get(), kEpoch, 64);
+  if (!text && text.error().sys_errno == ENOENT) return 0;
+  if (!text) return tl::unexpected(std::move(text).error());
+  std::uint64_t epoch = 0;
+  if (!text->ends_with('\n') ||
+      !parse_number(std::string_view(*text).substr(0, text->size() - 1), epoch))
+    return tl::unexpected(fail(Code::kDataLoss, "journal/.epoch of the run directory is no number")
+                              .value()
+                              .with_remedy("stop what runs in its cgroups, and remove it"));
+  return epoch;
 }
 
 Status Journal::erase(const std::string& name) const {
@@ -52,7 +102,8 @@ Result<std::vector<JournalEntry>> Journal::entries() const {
   std::vector<JournalEntry> list;
   while (const dirent* file = ::readdir(dir.get())) {
     if (file->d_name[0] == '.') continue;
-    auto entry = JournalEntry::decode(file->d_name, TRY(read_file(dir_.get(), file->d_name, 4096)));
+    auto entry = JournalEntry::decode(file->d_name,
+                                      TRY(read_file(dir_.get(), file->d_name, kMaxEntryBytes)));
     if (entry)
       list.push_back(std::move(*entry));
     else

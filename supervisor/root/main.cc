@@ -8,6 +8,7 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sysexits.h>
@@ -20,8 +21,10 @@
 #include "supervisor/root/config.h"
 #include "supervisor/root/directories.h"
 #include "supervisor/root/host.h"
+#include "supervisor/root/kept_state.h"
+#include "supervisor/root/reload.h"
 #include "supervisor/root/stage.h"
-#include "supervisor/root/supervisor.h"
+#include "supervisor/root/takeover.h"
 
 namespace flodea::root {
 namespace {
@@ -41,11 +44,11 @@ Status require_root() {
   return tl::unexpected(std::move(error).with_remedy("sudo flodead …"));
 }
 
-// SIGTERM and SIGINT become events; SIGPIPE an errno.
+// SIGTERM, SIGINT and SIGHUP become events; SIGPIPE an errno.
 Result<UniqueFd> take_signals() {
   sigset_t set;
   sigemptyset(&set);
-  for (int signal : {SIGTERM, SIGINT}) sigaddset(&set, signal);
+  for (int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, signal);
   ::signal(SIGPIPE, SIG_IGN);
   if (::sigprocmask(SIG_BLOCK, &set, nullptr) != 0) return fail_errno("sigprocmask");
   return adopt_fd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), "signalfd");
@@ -89,9 +92,9 @@ Result<Programs> open_programs(const Config& config) {
   return programs;
 }
 
-Result<SandboxTemplate> make_template(const Directories& dirs, Programs& programs) {
+Result<SandboxTemplate> make_template(const Directories& dirs, Programs& programs, Stage stage) {
   TRY_CONTEXT(make_skeleton(dirs.run.get()), "rootfs");
-  TRY_CONTEXT(enter_stage(dirs.run.get()), "stage");
+  TRY_CONTEXT(enter_stage(dirs.run.get(), stage), "stage");
   SandboxTemplate shared{.skeleton = dirs.run_path + "/rootfs",
                          .trees = host_trees(programs.path + "/agent")};
   shared.worker = std::move(programs.worker);
@@ -148,31 +151,61 @@ struct Ground {
   UniqueFd operators;
   UniqueFd control_userns;
   v1::Host host;
+  EarlierLife earlier;
 };
 
+// What the next life's program and settings are found by.
+struct Origin {
+  std::string program;
+  std::string directory;
+  std::vector<std::string> arguments;
+};
+
+std::set<std::string> names_of(const EarlierLife& life) {
+  std::set<std::string> names;
+  for (const EarlierInstance& instance : life.instances)
+    names.insert(instance.kept.request().agent_id() + "-" +
+                 std::to_string(instance.kept.request().generation()));
+  return names;
+}
+
+// From workers and the vault, where the life before was killed; all else of it is undone.
+Status settle_earlier_life(Ground& g) {
+  if (g.earlier.reloaded) return {};
+  g.earlier = TRY(take_over({.cgroups = *g.cgroups,
+                             .journal = *g.journal,
+                             .boot_id = g.boot_id,
+                             .vault_user = g.users.vault.uid,
+                             .can_resume = g.host.vault_takeover()}));
+  return undo_earlier_life(*g.cgroups, *g.uids, *g.journal, g.boot_id, names_of(g.earlier));
+}
+
 // A list, each step possible only after the one before it.
-Result<Ground> lay_ground(const Config& config) {
+Result<Ground> lay_ground(const Config& config, EarlierLife earlier) {
   Ground g;
+  g.earlier = std::move(earlier);
+  const bool reloaded = g.earlier.reloaded;
   TRY(require_root());
   ::umask(022);
   g.signals = TRY(take_signals());
   g.users = TRY(find_users());
   // Before any directory is opened: a descriptor belongs to the namespace it was opened in.
-  TRY(leave_host_mount_namespace());
+  if (!reloaded) TRY(leave_host_mount_namespace());
   g.programs = TRY(open_programs(config));
   g.dirs = TRY(open_directories(config, g.users));
-  g.lock = TRY(lock_run_dir(g.dirs.run.get()));
-  g.shared = TRY(make_template(g.dirs, g.programs));
+  g.lock = reloaded ? std::move(g.earlier.lock) : TRY(lock_run_dir(g.dirs.run.get()));
+  g.shared = TRY(make_template(g.dirs, g.programs, reloaded ? Stage::kMade : Stage::kNew));
   g.boot_id = TRY(read_boot_id());
   auto hierarchies = TRY(find_hierarchies());
   g.cgroups = TRY(CgroupTree::create(std::move(hierarchies), group_name(g.dirs.run_path)));
   g.uids = TRY(open_uid_ranges(g.boot_id));
   g.journal = TRY(Journal::open(g.dirs.run.get()));
-  TRY(undo_earlier_life(*g.cgroups, *g.uids, *g.journal, g.boot_id));
-  g.services = TRY(g.cgroups->make(kServicesGroup, {}));
-  g.operators = TRY(listen_for_operators(g.dirs.run.get(), g.users.control.gid));
-  g.control_userns = TRY(make_user_namespace(g.users.control.uid, g.users.control.gid));
   g.host = TRY(probe_host(*g.cgroups, g.uids->usable()));
+  TRY(settle_earlier_life(g));
+  g.services = TRY(g.cgroups->make(kServicesGroup, {}));
+  g.operators = reloaded ? std::move(g.earlier.operators)
+                         : TRY(listen_for_operators(g.dirs.run.get(), g.users.control.gid));
+  g.control_userns = TRY(make_user_namespace(g.users.control.uid, g.users.control.gid));
   return g;
 }
 
@@ -196,8 +229,23 @@ ServiceRow control_row(const Users& users) {
   return {.name = "flodea-control", .identity = users.control, .parent_death_signal = SIGKILL};
 }
 
+std::string how_it_began(const EarlierLife& life) {
+  std::string agents = std::to_string(life.instances.size()) + " agents go on";
+  if (life.reloaded) return std::string("reloaded, version ") + FLODEA_VERSION + ", " + agents;
+  return life.instances.empty() ? "" : "took over from a flodead that was killed, " + agents;
+}
+
+void on_signal(int signals, Supervisor& supervisor, Reload& reload) {
+  signalfd_siginfo info;
+  if (::read(signals, &info, sizeof info) != sizeof info) return;
+  if (info.ssi_signo == SIGHUP)
+    reload.run_for_signal();
+  else
+    supervisor.on_terminate();
+}
+
 // Wires the parts and runs the loop until the last of them has ended.
-Result<int> serve(const Config& config, Ground& g) {
+Result<int> serve(const Config& config, const Origin& origin, Ground& g) {
   auto loop = TRY(EventLoop::create());
   Helpers helpers(*loop, std::move(g.programs.helper));
   VaultLink vault_link(*loop);
@@ -236,17 +284,31 @@ Result<int> serve(const Config& config, Ground& g) {
                      .operators_path = g.dirs.run_path + "/control.sock",
                      .control_arguments = control_arguments(config, g.dirs),
                      .vault_arguments = {"--log-level", config.log_level},
-                     .shutdown_timeout = std::chrono::seconds(config.shutdown_timeout)});
+                     .shutdown_timeout = std::chrono::seconds(config.shutdown_timeout),
+                     .epoch = g.earlier.epoch,
+                     .reloads = g.earlier.reloads,
+                     .began = how_it_began(g.earlier)});
   supervisor = &middle;
   Service vault(*loop, vault_row(g.users), std::move(g.programs.vault), g.services->unified_dir(),
                 middle.vault_callbacks());
   Service control(*loop, control_row(g.users), std::move(g.programs.control),
                   g.services->unified_dir(), middle.control_callbacks());
   middle.use_services(vault, control);
-  TRY(loop->watch(g.signals.get(), EPOLLIN, [&](std::uint32_t) {
-    signalfd_siginfo info;
-    if (::read(g.signals.get(), &info, sizeof info) == sizeof info) middle.on_terminate();
-  }));
+  Reload reload({.loop = *loop,
+                 .helpers = helpers,
+                 .supervisor = middle,
+                 .program = origin.program,
+                 .directory = origin.directory,
+                 .arguments = origin.arguments,
+                 .run_dir = g.dirs.run_path,
+                 .state_dir = g.dirs.state_path,
+                 .lock = g.lock.get(),
+                 .operators = g.operators.get(),
+                 .reloads = g.earlier.reloads});
+  middle.use_reload(reload);
+  TRY(loop->watch(g.signals.get(), EPOLLIN,
+                  [&](std::uint32_t) { on_signal(g.signals.get(), middle, reload); }));
+  middle.adopt(std::move(g.earlier));
   Status outcome;
   begin(helpers, {g.programs.dir.get(), g.programs.path}, filters, middle, [&](Status begun) {
     outcome = std::move(begun);
@@ -261,30 +323,90 @@ Result<int> serve(const Config& config, Ground& g) {
   return middle.exit_status();
 }
 
-Result<int> run(const Config& config) {
-  auto ground = TRY(lay_ground(config));
-  int status = TRY(serve(config, ground));
+Result<int> run(const Config& config, const Origin& origin, EarlierLife earlier) {
+  auto ground = TRY(lay_ground(config, std::move(earlier)));
+  int status = TRY(serve(config, origin, ground));
   clear_ground(ground);
   return status;
+}
+
+// Everything a reload needs of this program and its settings, without touching anything.
+Result<int> check(const Config& config, const v1::KeptState& state) {
+  TRY(require_root());
+  TRY(find_users());
+  TRY(open_programs(config));
+  struct Same {
+    const char* name;
+    const std::string& now;
+    const std::string& kept;
+  };
+  for (const Same& dir : {Same{"run-dir", config.run_dir, state.run_dir()},
+                          Same{"state-dir", config.state_dir, state.state_dir()}}) {
+    if (TRY(absolute_path(dir.now)) != dir.kept)
+      return fail(Code::kFailedPrecondition, std::string(dir.name) + " is " + dir.kept +
+                                                 ", and cannot become " + dir.now +
+                                                 " while agents run");
+  }
+  return EXIT_SUCCESS;
+}
+
+Result<Origin> own_origin(std::vector<std::string> arguments) {
+  char directory[PATH_MAX];
+  if (::getcwd(directory, sizeof directory) == nullptr) return fail_errno("getcwd");
+  return Origin{.program = TRY(own_program_path()),
+                .directory = directory,
+                .arguments = std::move(arguments)};
+}
+
+// Paths among the arguments are meant from where the first life was started.
+Result<v1::KeptState> enter_kept_state(int fd) {
+  auto state = TRY(read_kept_state(fd));
+  if (::chdir(state.directory().c_str()) != 0) return fail_errno("chdir " + state.directory());
+  return state;
 }
 
 int exit_status(const Error& error) {
   return error.code == Code::kFailedPrecondition ? EX_CONFIG : EXIT_FAILURE;
 }
 
+int report(const Error& error, int status) {
+  spdlog::error("error=\"{}\"", error.describe());
+  return status;
+}
+
+int run_main(int argc, char** argv) {
+  std::optional<v1::KeptState> state;
+  if (int fd = kept_state_argument(argc, argv); fd >= 0) {
+    UniqueFd own(fd);
+    auto entered = enter_kept_state(fd);
+    if (!entered) {
+      start_logging("info");
+      return report(entered.error(), exit_status(entered.error()));
+    }
+    state = std::move(*entered);
+  }
+  auto parsed = parse_arguments(argc, argv);
+  start_logging(parsed ? parsed->config.log_level : "info");
+  if (!parsed) return report(parsed.error(), 2);
+  if (parsed->exit_code) return *parsed->exit_code;
+  auto done = [&]() -> Result<int> {
+    if (parsed->config.check_state >= 0) return check(parsed->config, *state);
+    auto origin = TRY(own_origin(own_arguments(argc, argv)));
+    EarlierLife earlier;
+    if (state) {
+      earlier = TRY(adopt_kept_state(std::move(*state)));
+      origin.program = earlier.program;
+      origin.directory = earlier.directory;
+    }
+    return run(parsed->config, origin, std::move(earlier));
+  }();
+  return done ? *done : report(done.error(), exit_status(done.error()));
+}
+
 }  // namespace
 }  // namespace flodea::root
 
 int main(int argc, char** argv) {
-  auto parsed = flodea::root::parse_arguments(argc, argv);
-  flodea::root::start_logging(parsed ? parsed->config.log_level : "info");
-  if (!parsed) {
-    spdlog::error("error=\"{}\"", parsed.error().describe());
-    return 2;
-  }
-  if (parsed->exit_code) return *parsed->exit_code;
-  auto done = flodea::root::run(parsed->config);
-  if (done) return *done;
-  spdlog::error("error=\"{}\"", done.error().describe());
-  return flodea::root::exit_status(done.error());
+  ::prctl(PR_SET_NAME, "flodead");  // an exec by descriptor takes the name from the number
+  return flodea::root::run_main(argc, argv);
 }

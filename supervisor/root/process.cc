@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include <algorithm>
@@ -122,6 +123,15 @@ Result<PidFd> clone_program(const ProgramSpec& spec, const ChildView& view) {
 }
 
 }  // namespace
+
+Result<ProgramId> program_id(int executable) {
+  struct stat info;
+  if (::fstat(executable, &info) != 0) return fail_errno("stat a program");
+  return ProgramId{
+      .device = info.st_dev,
+      .inode = info.st_ino,
+      .modified_ns = std::int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec};
+}
 
 Result<PidFd> spawn_program(const ProgramSpec& spec) {
   if (spec.fds.size() > kMaxFds || spec.argv.empty())

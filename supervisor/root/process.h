@@ -26,6 +26,15 @@ struct ProgramSpec {
   int cgroup = -1;  // directory of a v2 group to start in; -1: flodead's own
 };
 
+// Whether a program on disk is the one that runs.
+struct ProgramId {
+  std::uint64_t device = 0;
+  std::uint64_t inode = 0;
+  std::int64_t modified_ns = 0;
+  bool operator==(const ProgramId&) const = default;
+};
+Result<ProgramId> program_id(int executable);
+
 // Waits until the program is executed (or could not be): the time of one exec.
 Result<PidFd> spawn_program(const ProgramSpec& spec);
 

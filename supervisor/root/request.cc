@@ -118,6 +118,8 @@ Status check_verb(const Request& request) {
       return check_range<std::uint32_t>("page_size", request.list().page_size(), 0, kMaxPage);
     case Request::kRunJob:
       return check_job(request.run_job());
+    case Request::kReload:
+      return {};
     case Request::VERB_NOT_SET:
       return fail(Code::kUnimplemented, "no verb that this flodead knows");
   }

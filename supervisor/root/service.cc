@@ -22,12 +22,30 @@ Status Service::start() {
                    .cgroup = cgroup_};
   spec.argv.insert(spec.argv.end(), life.arguments.begin(), life.arguments.end());
   for (const auto& [fd, number] : life.fds) spec.fds.emplace_back(fd.get(), number);
-  process_ = TRY(spawn_program(spec));
-  started_ = clock_.monotonic();
-  TRY(loop_.watch(process_.get(), EPOLLIN, [this](std::uint32_t) { on_end(); }));
+  program_ = TRY(program_id(executable_.get()));
+  auto process = TRY(spawn_program(spec));
+  TRY(follow(std::move(process)));
   spdlog::info("service={} pid={} state=up", row_.name, process_.pid());
   callbacks_.changed("started");
   return {};
+}
+
+Status Service::adopt(PidFd process, const ProgramId& program) {
+  program_ = program;
+  TRY(follow(std::move(process)));
+  spdlog::info("service={} pid={} state=kept", row_.name, process_.pid());
+  return {};
+}
+
+Status Service::follow(PidFd process) {
+  process_ = std::move(process);
+  started_ = clock_.monotonic();
+  return loop_.watch(process_.get(), EPOLLIN, [this](std::uint32_t) { on_end(); });
+}
+
+bool Service::outdated() const {
+  auto on_disk = program_id(executable_.get());
+  return running() && on_disk && *on_disk != program_;
 }
 
 void Service::signal(int number) const {

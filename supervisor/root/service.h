@@ -41,13 +41,22 @@ class Service {
         callbacks_(std::move(callbacks)) {}
 
   Status start();
+  // Instead of `start`: a life that an earlier flodead began, which this one is the parent of.
+  Status adopt(PidFd process, const ProgramId& program);
+  // Restarts under earlier flodeads.
+  void add_restarts(std::uint64_t count) { earlier_restarts_ += count; }
+  // The program on disk is another one than that of the present life.
+  bool outdated() const;
   void signal(int number) const;  // nothing if it does not run
   void stay_down();               // no further life
   bool running() const { return process_.valid(); }
   const std::string& name() const { return row_.name; }
-  std::uint64_t restarts() const { return history_.total(); }
+  std::uint64_t restarts() const { return earlier_restarts_ + history_.total(); }
+  const PidFd& process() const { return process_; }
+  const ProgramId& program() const { return program_; }  // of the present life
 
  private:
+  Status follow(PidFd process);
   void on_end();
   void start_after(Nanos delay);
 
@@ -57,6 +66,8 @@ class Service {
   int cgroup_;
   Callbacks callbacks_;
   PidFd process_;
+  ProgramId program_;
+  std::uint64_t earlier_restarts_ = 0;
   Nanos started_{};
   RestartHistory history_;
   bool stay_down_ = false;

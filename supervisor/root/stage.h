@@ -24,7 +24,9 @@ Status make_skeleton(int run_dir);
 
 // Makes the stage, mounts the prepared /dev on it and makes it this process's working directory, as
 // `launch_sandbox` needs it.
-Status enter_stage(int run_dir);
+// kMade: by the program that this one was executed in the place of; its /dev is replaced.
+enum class Stage { kNew, kMade };
+Status enter_stage(int run_dir, Stage stage_is);
 
 // The host's trees that are there: /usr, the prepared /dev, some of /etc, and what Flodea brings
 // its agents (SDKs, runtimes of its own).

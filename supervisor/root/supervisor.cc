@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <sysexits.h>
 
+#include "base/device_table.h"
 #include "base/fd_layout.h"
 #include "supervisor/root/request.h"
 
@@ -26,6 +27,11 @@ v1::Reply error_reply(std::uint64_t id, const Error& error) {
   return reply;
 }
 
+bool makes_something(v1::Request::VerbCase verb) {
+  return verb == v1::Request::kCreateVolume || verb == v1::Request::kStart ||
+         verb == v1::Request::kDestroyVolume || verb == v1::Request::kRunJob;
+}
+
 std::uint64_t id_of(std::string_view bytes) {
   v1::Request request;
   return request.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) ? request.id() : 0;
@@ -42,10 +48,12 @@ Supervisor::Supervisor(SupervisorParts parts)
             control_.disconnect();
             control_service_->signal(SIGKILL);
           }),
-      turns_(parts_.loop) {}
+      turns_(parts_.loop),
+      epoch_(parts_.epoch) {}
 
 Status Supervisor::start() {
-  TRY(vault_service_->start());
+  if (stopping_) return {};
+  if (!vault_service_->running()) TRY(vault_service_->start());
   return control_service_->start();
 }
 
@@ -86,6 +94,7 @@ Result<ServiceLife> Supervisor::vault_life() {
                         fd_layout::vault::kVolumes);
   life.fds.emplace_back(TRY(adopt_fd(::fcntl(parts_.keys_dir, F_DUPFD_CLOEXEC, 0), "duplicate")),
                         fd_layout::vault::kKeys);
+  life.fds.emplace_back(TRY(DeviceTable::make()), fd_layout::vault::kTable);
   // Room for a request per open volume: all are sent at once when a vault takes over.
   const int buffer = 1 << 20;
   if (::setsockopt(root.first.get(), SOL_SOCKET, SO_SNDBUFFORCE, &buffer, sizeof buffer) != 0)
@@ -114,6 +123,7 @@ Result<ServiceLife> Supervisor::control_life() {
   auto vault = TRY(make_socketpair(SOCK_SEQPACKET | SOCK_NONBLOCK));
   vault_end_ = std::move(vault.second);
   TRY(hand_control_to_vault());
+  TRY(parts_.instances.journal.record_epoch(epoch_ + 1));
   ++epoch_;
   ServiceLife life{.arguments = {"--epoch", std::to_string(epoch_)}};
   life.arguments.insert(life.arguments.end(), parts_.control_arguments.begin(),
@@ -141,12 +151,15 @@ Status Supervisor::hand_control_to_vault() {
 
 Service::After Supervisor::control_ended(ExitStatus status) {
   control_.disconnect();
+  const bool for_reload = control_gone_.has_value();
+  if (for_reload) std::exchange(control_gone_, std::nullopt)->set(true);
   if (stopping_) {
     if (!status.success())
       spdlog::warn("service=flodea-control error=\"it did not stop the agents by itself\"");
     finish();
     return Service::After::kStay;
   }
+  if (for_reload) return Service::After::kStay;
   if (!status.signaled && status.value == EX_CONFIG && instances_.empty()) {
     fail_start(EX_CONFIG);
     return Service::After::kStay;
@@ -246,11 +259,15 @@ void Supervisor::end_vault() {
 void Supervisor::on_message(FdMessage message) {
   auto request = decode_request(message.bytes);
   if (!request) return refuse(message.bytes, request.error());
-  if (requests_ >= kMaxRequests) {
+  if (requests_ + held_.size() >= kMaxRequests) {
     control_.send(error_reply(
         request->id(),
         fail(Code::kResourceExhausted, std::to_string(kMaxRequests) + " requests are under way")
             .value()));
+    return;
+  }
+  if (holding_starts_ && makes_something(request->verb_case())) {
+    held_.push_back({std::move(*request), control_.life()});
     return;
   }
   serve(std::move(*request));
@@ -279,6 +296,7 @@ Supervisor::Verb Supervisor::find_verb(v1::Request::VerbCase verb) {
       {v1::Request::kList, &Supervisor::list},
       {v1::Request::kAdopt, &Supervisor::adopt},
       {v1::Request::kRunJob, &Supervisor::run_job},
+      {v1::Request::kReload, &Supervisor::reload},
   };
   for (const Row& row : kRows) {
     if (row.verb == verb) return row.run;

@@ -10,6 +10,8 @@
 
 namespace flodea::root {
 
+class Reload;
+
 // The totals that flodead itself allows, whatever control asks.
 struct Totals {
   std::uint32_t agents = 0;
@@ -33,6 +35,9 @@ struct SupervisorParts {
   std::vector<std::string> control_arguments;  // after --epoch N
   std::vector<std::string> vault_arguments;
   Nanos shutdown_timeout{};
+  std::uint64_t epoch = 0;    // of the last control
+  std::uint64_t reloads = 0;  // earlier lives that this one took over from
+  std::string began;          // how this life began, for the event; empty: from nothing
 };
 
 class Supervisor {
@@ -43,9 +48,12 @@ class Supervisor {
   void use_services(Service& vault, Service& control) {
     vault_service_ = &vault, control_service_ = &control;
   }
+  void use_reload(Reload& reload) { reload_ = &reload; }
   Service::Callbacks vault_callbacks();
   Service::Callbacks control_callbacks();
 
+  // Before `start`: what an earlier life left. Its volumes want a vault at once.
+  void adopt(EarlierLife life);
   Status start();
   const v1::Host& host() const { return parts_.host; }
   void set_host(const v1::Host& host) { parts_.host = host; }
@@ -54,6 +62,17 @@ class Supervisor {
   // The first asks control to stop every agent; the second does not wait.
   void on_terminate();
   int exit_status() const { return exit_status_; }
+
+  // For `Reload` (supervisor_kept.cc): what the next program goes on from; what is under way, in
+  // words.
+  v1::KeptState keep() const;
+  std::string under_way() const;
+  bool stopping() const { return stopping_; }
+  void hold_starts(bool hold);  // requests that make something wait meanwhile
+  OneShot<bool> end_control();  // resolved when it has been reaped
+  bool control_runs() const { return control_service_->running(); }
+  void begin_control_again();
+  void announce_self(const std::string& why);
 
  private:
   struct Answer {
@@ -73,6 +92,8 @@ class Supervisor {
   void on_message(FdMessage message);
   void refuse(std::string_view bytes, const Error& error);
   Detached serve(v1::Request request);
+  Status adopt_vault(RunningService vault);
+  void adopt_instance(EarlierInstance earlier);
   static Verb find_verb(v1::Request::VerbCase verb);
   Async<Answer> hello(v1::Request request);
   Async<Answer> create_volume(v1::Request request);
@@ -85,6 +106,7 @@ class Supervisor {
   Async<Answer> list(v1::Request request);
   Async<Answer> adopt(v1::Request request);
   Async<Answer> run_job(v1::Request request);
+  Async<Answer> reload(v1::Request request);
 
   Instance* find(const std::string& agent_id, std::uint64_t generation);
   Status admit(const v1::StartRequest& request) const;
@@ -109,6 +131,14 @@ class Supervisor {
   std::uint64_t epoch_ = 0;
   std::size_t requests_ = 0;          // under way, whoever asked
   std::uint64_t creating_bytes_ = 0;  // admitted, and perhaps not yet on the disk
+  struct Held {
+    v1::Request request;
+    std::uint64_t life;
+  };
+  Reload* reload_ = nullptr;
+  bool holding_starts_ = false;
+  std::vector<Held> held_;  // in their order
+  std::optional<OneShot<bool>> control_gone_;
   bool stopping_ = false;
   bool finishing_ = false;
   bool vault_told_ = false;  // to end

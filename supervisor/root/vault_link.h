@@ -16,6 +16,8 @@ class VaultLink {
   Status connect(UniqueFd socket);  // O_NONBLOCK; of a new life
   void disconnect();
   bool connected() const { return socket_.valid(); }
+  bool idle() const { return waiting_.empty(); }
+  int socket() const { return socket_.get(); }
 
   // `fd` -1: none. An error of the vault is an error here.
   OneShot<vault::v1::Reply> request(vault::v1::Request request, int fd, Nanos deadline);

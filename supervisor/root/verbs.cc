@@ -62,6 +62,11 @@ Async<Supervisor::Answer> Supervisor::hello(v1::Request) {
     state->set_up(service->running());
     state->set_restarts(service->restarts());
   }
+  auto* self = hello->add_services();
+  self->set_service("flodead");
+  self->set_up(true);
+  self->set_restarts(parts_.reloads);
+  if (!parts_.began.empty()) announce_self(std::exchange(parts_.began, ""));
   co_return std::move(answer);
 }
 

@@ -164,7 +164,12 @@ Async<vault::v1::DestroyReply> Volumes::destroy(AgentId agent) {
   co_return reply.destroy();
 }
 
-// ---- a new vault
+// ---- a new vault, a new flodead
+
+int Volumes::device_of(const AgentId& agent) const {
+  auto it = devices_.find(agent);
+  return it == devices_.end() ? -1 : it->second.get();
+}
 
 Detached Volumes::resume_all() {
   std::vector<std::pair<AgentId, OneShot<vault::v1::Reply>>> waiting;

@@ -45,6 +45,11 @@ class Volumes {
   Async<std::vector<std::string>> close(AgentId agent, OpenVolume volume);
   Async<vault::v1::DestroyReply> destroy(AgentId agent);
 
+  // Across lives of flodead: an open volume's /dev/fuse (-1: it is not open), and one that an
+  // earlier life had opened.
+  int device_of(const AgentId& agent) const;
+  void adopt(const AgentId& agent, UniqueFd device) { devices_[agent] = std::move(device); }
+
   // A new vault is there: it takes up every open volume.
   Detached resume_all();
   // No vault can take them up: the connections are aborted, so that nothing waits for an answer for

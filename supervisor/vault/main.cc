@@ -38,6 +38,7 @@ Status check_descriptors() {
   TRY(check_descriptor(fd_layout::vault::kControl, S_IFSOCK, "socket to flodea-control"));
   TRY(check_descriptor(fd_layout::vault::kVolumes, S_IFDIR, "directory of volumes"));
   TRY(check_descriptor(fd_layout::vault::kKeys, S_IFDIR, "directory of keys"));
+  TRY(check_descriptor(fd_layout::vault::kTable, S_IFREG, "table of devices"));
   return close_from(fd_layout::vault::kLast + 1);
 }
 
@@ -51,6 +52,7 @@ Status run() {
   TRY(forbid_dumps_and_privileges());
   lock_memory_or_warn();
   TRY(init_crypto());
+  auto table = TRY(DeviceTable::open(UniqueFd(fd_layout::vault::kTable)));
   auto loop = TRY(EventLoop::create());
   Endpoints* endpoints_of_loop = nullptr;
   auto server = TRY(Server::create([&](const AgentId& agent) {
@@ -63,7 +65,7 @@ Status run() {
   TRY_CONTEXT(Image::sweep(volumes.get()), "state directory");
   auto keys = TRY(KeyStore::open(UniqueFd(fd_layout::vault::kKeys)));
   SystemClock clock;
-  Service service(keys, *server, std::move(volumes), clock);
+  Service service(keys, *server, std::move(volumes), std::move(table), clock);
   Endpoints endpoints(*loop, service, *server);
   endpoints_of_loop = &endpoints;
   TRY(endpoints.listen(UniqueFd(fd_layout::vault::kRoot), UniqueFd(fd_layout::vault::kControl)));

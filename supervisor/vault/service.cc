@@ -123,6 +123,7 @@ class Service::Call {
     auto volume = TRY(Volume::create(agent, std::move(fds_[0]), std::move(image), key, connection));
     if (request.resume())
       TRY(volume->ask_again());  // what comes waits on the connection until a thread reads it
+    TRY(volume->publish(s_.table_));
     return s_.server_.add(std::move(volume));
   }
 
@@ -172,8 +173,13 @@ class Service::Call {
   Outcome& outcome_;
 };
 
-Service::Service(KeyStore& keys, Server& server, UniqueFd volumes_dir, const Clock& clock)
-    : keys_(keys), server_(server), volumes_dir_(std::move(volumes_dir)), clock_(clock) {}
+Service::Service(KeyStore& keys, Server& server, UniqueFd volumes_dir,
+                 std::shared_ptr<DeviceTable> table, const Clock& clock)
+    : keys_(keys),
+      server_(server),
+      volumes_dir_(std::move(volumes_dir)),
+      table_(std::move(table)),
+      clock_(clock) {}
 
 Service::Outcome Service::handle(Peer peer, const std::string& bytes, std::vector<UniqueFd> fds) {
   Outcome outcome;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/device_table.h"
 #include "base/event_loop.h"
 #include "base/unique_fd.h"
 #include "supervisor/vault/keys.h"
@@ -17,8 +18,9 @@ enum class Peer { kRoot, kControl };
 
 class Service {
  public:
-  // Borrows all three; `volumes_dir` holds the images.
-  Service(KeyStore& keys, Server& server, UniqueFd volumes_dir, const Clock& clock);
+  // Borrows keys, server and clock; `volumes_dir` holds the images, `table` names what is served.
+  Service(KeyStore& keys, Server& server, UniqueFd volumes_dir, std::shared_ptr<DeviceTable> table,
+          const Clock& clock);
 
   struct Outcome {
     std::string reply;     // serialized vault.v1.Reply; may hold a key: wipe it
@@ -33,6 +35,7 @@ class Service {
   KeyStore& keys_;
   Server& server_;
   UniqueFd volumes_dir_;
+  std::shared_ptr<DeviceTable> table_;
   const Clock& clock_;
 };
 

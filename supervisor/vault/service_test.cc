@@ -32,7 +32,9 @@ struct Fixture {
     INFO((made ? "" : made.error().describe()));
     REQUIRE(made);
     server = std::move(*made);
-    service.emplace(*keys, *server, volume_dir.open(), clock);
+    auto table = DeviceTable::open(std::move(*DeviceTable::make()));
+    REQUIRE(table);
+    service.emplace(*keys, *server, volume_dir.open(), std::move(*table), clock);
   }
 
   v1::Reply ask(Peer peer, const v1::Request& request, std::vector<UniqueFd> fds = {}) {

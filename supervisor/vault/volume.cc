@@ -83,6 +83,11 @@ void Volume::replay_init() {
   ::fuse_session_process_buf(session_.get(), &buffer);
 }
 
+Status Volume::publish(const std::shared_ptr<DeviceTable>& table) {
+  row_ = std::make_unique<DeviceTable::Row>(TRY(DeviceTable::add(table, agent_, device())));
+  return {};
+}
+
 Status Volume::ask_again() {
   fuse_out_header notice{.len = sizeof notice, .error = kNotifyResend, .unique = 0};
   if (::write(device(), &notice, sizeof notice) == static_cast<ssize_t>(sizeof notice)) return {};

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <memory>
 
+#include "base/device_table.h"
 #include "base/ids.h"
 #include "base/unique_fd.h"
 #include "supervisor/vault/aio_queue.h"
@@ -36,6 +37,9 @@ class Volume {
   const AgentId& agent() const { return agent_; }
   std::uint64_t plain_bytes() const { return image_.plain_bytes(); }
   int device() const;
+
+  // Names its connection to a flodead that takes over.
+  Status publish(const std::shared_ptr<DeviceTable>& table);
 
   // For a volume that was taken over: asks the kernel for the requests that nobody answered; they
   // wait on the connection. kUnimplemented on a kernel that cannot.
@@ -74,6 +78,7 @@ class Volume {
   Image image_;
   BlockCipher cipher_;
   std::unique_ptr<fuse_session, EndSession> session_;  // owns the device
+  std::unique_ptr<DeviceTable::Row> row_;              // gone before the device is closed
 };
 
 }  // namespace flodea::vault

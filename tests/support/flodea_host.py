@@ -115,6 +115,7 @@ class Host:
         self.socket = os.path.join(self.run, "control.sock")
         self.arguments, self.within, self.process, self.port = arguments, within, None, None
         self.group = None  # of all its cgroups: "flodea-…"
+        self.programs = BUILD  # where flodead stands; a test may have a copy that it breaks
         self.log_path = os.path.join(self.base, "flodead.log")
 
     # --- the supervisor -------------------------------------------------------------------------------------------
@@ -123,7 +124,7 @@ class Host:
         self.port = free_port()
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [*self.within, os.path.join(BUILD, "flodead"), "--state-dir", self.state, "--run-dir", self.run,
+                [*self.within, os.path.join(self.programs, "flodead"), "--state-dir", self.state, "--run-dir", self.run,
                  "--metrics", f"127.0.0.1:{self.port}", *self.arguments], stderr=log, stdout=log, stdin=subprocess.DEVNULL)
         if ready:
             self.wait_ready()

@@ -55,6 +55,7 @@ class HostEffects final : public Effects, private RootEvents {
 
   // For what is made for agents; on the core thread.
   void run_job(const JobRequest& request, Callback<EndedJob> done);
+  void reload(Callback<void> done);  // flodead, and with it this process: hears of a refusal only
   void prepare(const AgentSpec& spec, Callback<void> done) override;
   void start(StartOrder order) override;
   void adopt(StartOrder order, const ListedInstance& instance) override;

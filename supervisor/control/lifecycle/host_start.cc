@@ -42,6 +42,8 @@ void HostEffects::run_job(const JobRequest& request, Callback<EndedJob> done) {
   root_->run_job(request, std::move(done));
 }
 
+void HostEffects::reload(Callback<void> done) { root_->reload(std::move(done)); }
+
 void HostEffects::prepare(const AgentSpec& spec, Callback<void> done) {
   parts_.layers(spec, [done = std::move(done)](Result<std::vector<BundleDigest>> layers) {
     done(layers ? Status() : Status(tl::unexpected(std::move(layers).error())));

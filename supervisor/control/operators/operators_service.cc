@@ -173,6 +173,17 @@ grpc::ServerUnaryReactor* OperatorsService::GetNode(grpc::CallbackServerContext*
   return reply.get();
 }
 
+grpc::ServerUnaryReactor* OperatorsService::Reload(grpc::CallbackServerContext*,
+                                                   const pb::ReloadRequest*,
+                                                   pb::ReloadResponse* response) {
+  auto reply = DeferredReply<pb::ReloadResponse>::make(response);
+  backends_.reload([reply](Status refused) {
+    if (!refused) return reply->refuse(refused.error());
+    reply->answer({});
+  });
+  return reply.get();
+}
+
 grpc::ServerWriteReactor<pb::LogEntry>* OperatorsService::Logs(grpc::CallbackServerContext*,
                                                                const pb::LogsRequest* request) {
   return start_log_feed(*request, backends_, executor_.make_strand(), streams_.take()).get();

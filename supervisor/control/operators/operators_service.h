@@ -24,6 +24,8 @@ struct OperatorsBackends {
   LogStore& logs;
   BundleStore& bundles;
   std::function<Status(const AgentSpec&)> check_spec;  // runtime and bundle; may block
+  // Of flodead; answers only when it is refused. Any thread.
+  std::function<void(Lifecycle::Callback<void>)> reload{};
 };
 
 // Takes one of `limit` places for as long as the returned share lives; null when all are taken.
@@ -65,6 +67,9 @@ class OperatorsService final : public operators::v1::Operators::CallbackService 
   grpc::ServerUnaryReactor* GetNode(grpc::CallbackServerContext*,
                                     const operators::v1::GetNodeRequest*,
                                     operators::v1::Node*) override;
+  grpc::ServerUnaryReactor* Reload(grpc::CallbackServerContext*,
+                                   const operators::v1::ReloadRequest*,
+                                   operators::v1::ReloadResponse*) override;
   grpc::ServerWriteReactor<operators::v1::LogEntry>* Logs(
       grpc::CallbackServerContext*, const operators::v1::LogsRequest*) override;
   grpc::ServerWriteReactor<operators::v1::Event>* Events(

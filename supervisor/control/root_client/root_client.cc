@@ -317,6 +317,15 @@ void RootClient::run_job(const JobRequest& request, Callback<EndedJob> done) {
       }));
 }
 
+void RootClient::reload(Callback<void> done) {
+  pb::Request message;
+  message.mutable_reload();
+  impl_->request_within({.attempts = 1, .patience = kReloadPatience}, std::move(message),
+                        [done = std::move(done)](Result<pb::Reply> reply, std::vector<UniqueFd>&) {
+                          done(reply ? Status() : Status(tl::unexpected(std::move(reply).error())));
+                        });
+}
+
 void RootClient::set_deadline(const AgentId& agent, Generation generation, Nanos boot,
                               Callback<void> done) {
   pb::Request message;

@@ -122,6 +122,8 @@ class RootClient {
   static constexpr int kAttempts = 3;
   static constexpr Nanos kPatience = std::chrono::seconds(30);
   static constexpr Nanos kJobPatience = std::chrono::minutes(15);
+  static constexpr Nanos kReloadPatience =
+      std::chrono::minutes(2);  // flodead's own bounds are shorter
 
   // `events` must outlive the client. The socket is made non-blocking.
   static Result<std::unique_ptr<RootClient>> create(EventLoop& loop, UniqueFd socket,
@@ -142,6 +144,8 @@ class RootClient {
   // Asked once, and waited for as long as the job may take.
   void run_job(const JobRequest& request, Callback<EndedJob> done);
   void set_deadline(const AgentId& agent, Generation generation, Nanos boot, Callback<void> done);
+  // `done` hears only of a refusal: when it is not refused, this process is ended.
+  void reload(Callback<void> done);
   void freeze(const AgentId& agent, Generation generation, bool frozen, Callback<void> done);
 
  private:

@@ -146,6 +146,14 @@ void FlodeadHost::kill() {
   CHECK(wait_end() == -SIGKILL);
 }
 
+void FlodeadHost::signal(int number) { REQUIRE(flodead_.send_signal(number)); }
+
+std::uint64_t FlodeadHost::send_reload() {
+  v1::Request request;
+  request.mutable_reload();
+  return send(std::move(request));
+}
+
 std::string FlodeadHost::log() const { return slurp(dir_ + "/log"); }
 
 std::vector<PidFd> FlodeadHost::children_named(const std::string& name) const {

@@ -32,6 +32,9 @@ class FlodeadHost {
   int stop();  // SIGTERM, control ends with 0; flodead's exit status
   int wait_end();
   void kill();  // kill -9
+  void signal(int number);
+  // Refused: the answer. Else there is none, but a next life of control: `accept_control`.
+  std::uint64_t send_reload();
 
   std::uint64_t send(v1::Request request);
   Answered wait_reply(std::uint64_t id);

@@ -19,6 +19,7 @@
 #include <filesystem>
 #include <functional>
 
+#include "base/device_table.h"
 #include "base/fd_layout.h"
 #include "base/fd_message.h"
 #include "base/safe_path.h"
@@ -53,10 +54,10 @@ void become_vault_user(uid_t uid, gid_t gid) {
   if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_IPC_LOCK, 0, 0) != 0) ::_exit(126);
 }
 
-void place_descriptors(const int (&fds)[4]) {
-  int high[4];
-  for (int i = 0; i < 4; ++i) high[i] = ::fcntl(fds[i], F_DUPFD, 100);  // out of the way of 3–6
-  for (int i = 0; i < 4; ++i) ::dup2(high[i], fd_layout::vault::kRoot + i);
+void place_descriptors(const int (&fds)[5]) {
+  int high[5];
+  for (int i = 0; i < 5; ++i) high[i] = ::fcntl(fds[i], F_DUPFD, 100);  // out of the way of 3–7
+  for (int i = 0; i < 5; ++i) ::dup2(high[i], fd_layout::vault::kRoot + i);
   ::close_range(fd_layout::vault::kLast + 1, ~0u, 0);
 }
 
@@ -169,7 +170,8 @@ Status VaultHarness::spawn(int root, int control) {
       ::open((dir_ + "/volumes").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC), "open volumes"));
   auto keys = TRY(
       adopt_fd(::open((dir_ + "/keys").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC), "open keys"));
-  const int fds[4] = {root, control, volumes.get(), keys.get()};
+  auto table = TRY(DeviceTable::make());
+  const int fds[5] = {root, control, volumes.get(), keys.get(), table.get()};
   const char* level = std::getenv("FLODEA_TEST_LOG");
   const char* argv[] = {program_.c_str(), "--log-level", level != nullptr ? level : "error",
                         nullptr};
