@@ -58,13 +58,14 @@ std::optional<unsigned> python_rank(std::string_view python, std::string_view ab
   if (python == own && abi == own) return 0;
   if (python == own && abi == "abi3") return 1;
   if (python == own && abi == "none") return 2;
-  auto minor = python.size() > 3 ? number(python.substr(3)) : std::nullopt;
-  if (python.starts_with("cp3") && minor && *minor < interpreter.minor && abi == "abi3")
-    return 3 + interpreter.minor - *minor;
-  if (abi != "none") return std::nullopt;
-  if (python.starts_with("py3") && minor && *minor <= interpreter.minor)
-    return 1000 + interpreter.minor - *minor;
-  return python == "py3" ? std::optional(2000u) : std::nullopt;
+  if (python == "py3" && abi == "none") return 2000;
+  auto given = python.size() > 3 ? number(python.substr(3)) : std::nullopt;
+  if (!given) return std::nullopt;
+  unsigned minor = *given;
+  if (python.starts_with("cp3") && minor < interpreter.minor && abi == "abi3")
+    return 3 + interpreter.minor - minor;
+  bool pure = python.starts_with("py3") && abi == "none" && minor <= interpreter.minor;
+  return pure ? std::optional(1000 + interpreter.minor - minor) : std::nullopt;
 }
 
 }  // namespace
