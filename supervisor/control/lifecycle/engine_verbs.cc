@@ -312,6 +312,7 @@ AgentView Engine::view_of(const Agent& agent) const {
   AgentView view{.id = stored.id,
                  .manifest = stored.manifest,
                  .revision = stored.revision,
+                 .proven_revision = stored.proven_revision,
                  .desired_running = stored.desired_running,
                  .frozen = agent.frozen,
                  .state = record.state,

@@ -46,6 +46,7 @@ struct AgentView {
   AgentId id;
   AgentManifest manifest;
   std::uint64_t revision = 1;
+  std::uint64_t proven_revision = 0;
   bool desired_running = true;
   bool frozen = false;  // for want of memory of the host
   AgentState state = AgentState::kPending;

@@ -88,6 +88,8 @@ pb::Agent encode_agent(const AgentView& view) {
   wire.set_generation(view.generation.value);
   wire.set_restarts(view.restarts);
   wire.set_revision(view.revision);
+  wire.set_proven_revision(view.proven_revision);
+  wire.set_frozen(view.frozen);
   if (view.exit_code) wire.set_exit_code(*view.exit_code);
   if (view.usage) *wire.mutable_usage() = encode_usage(*view.usage);
   encode_times(view, wire);
