@@ -150,8 +150,8 @@ TEST_CASE("a vault of another build is replaced at a reload, and its volumes go 
   replace_program(host, "flodea-vault", std::string(FLODEA_PROGRAMS) + "/flodea-vault");
   host.send_reload();
   host.accept_control();
+  CHECK(*vault.ended(20'000));
   agent.check_goes_on();
-  CHECK(*vault.ended(0));
   agent.end();
   CHECK(host.stop() == 0);
 }
@@ -239,6 +239,7 @@ TEST_CASE("what cannot be taken over is undone") {
   std::string journal = host.dir() + "/run/journal/";
   std::string entry = journal + agent.agent.text() + "-1";
   const std::string good = slurp(entry);
+  bool disk_kept = true;  // what it wrote was not synced
   SECTION("its worker has ended meanwhile") {
     host.kill();
     REQUIRE(agent.worker.send_signal(SIGKILL));
@@ -267,6 +268,7 @@ TEST_CASE("what cannot be taken over is undone") {
     host.kill();
     REQUIRE(vault.send_signal(SIGKILL));
     CHECK(*vault.ended(20'000));
+    disk_kept = false;
   }
   host.launch();
   host.accept_control();
@@ -277,7 +279,7 @@ TEST_CASE("what cannot be taken over is undone") {
   CHECK(host.ask(std::move(list)).reply.list().instances_size() == 0);
   auto again = host.start(agent.agent, 2);
   require_ok(again, host);
-  CHECK(ask_probe(again.fds[0].get(), "agent read /data/kept") == "hello");
+  if (disk_kept) CHECK(ask_probe(again.fds[0].get(), "agent read /data/kept") == "hello");
   require_ok(host.kill_instance(agent.agent, 2), host);
   again.fds.clear();
   require_ok(host.release(agent.agent, 2), host);

@@ -100,7 +100,7 @@ struct Fixture {
     must(leave_host_mount_namespace());
     UniqueFd run(::open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     must(make_skeleton(run.get()));
-    must(enter_stage(run.get()));
+    must(enter_stage(run.get(), Stage::kNew));
     std::filesystem::create_directories(dir + "/bundle/app");
     std::ofstream(dir + "/bundle/app/main.py") << "print('hello')\n";
     SandboxTemplate shared{.skeleton = dir + "/rootfs", .trees = host_trees("/nonexistent")};
