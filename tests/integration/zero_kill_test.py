@@ -190,7 +190,10 @@ flodea.agent.wait_stop()
                 log.wait_for("found False")
                 log.wait_for("found True")
                 log.wait_for("written")
-            self.assertEqual(int(host.inspect("keeper").get("restarts", 0)), 0)
+            self.assertEqual(int(host.inspect("keeper")["generation"]), 2)
+            reasons = [json.loads(line).get("reason") for line in host.cli("-o", "json", "events", "keeper").stdout.splitlines()]
+            self.assertIn("host", reasons)
+            self.assertNotIn("lost", reasons)
 
 
 if __name__ == "__main__":
