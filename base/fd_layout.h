@@ -19,7 +19,8 @@ inline constexpr int kRoot = 3;     // SEQPACKET to flodead
 inline constexpr int kControl = 4;  // SEQPACKET to flodea-control
 inline constexpr int kVolumes = 5;  // directory of encrypted images
 inline constexpr int kKeys = 6;     // directory of the node key and wrapped keys
-inline constexpr int kTable = 7;    // sealed memfd: whose /dev/fuse it holds where (base/device_table.h)
+inline constexpr int kTable =
+    7;  // sealed memfd: whose /dev/fuse it holds where (base/device_table.h)
 inline constexpr int kLast = 7;
 }  // namespace vault
 
