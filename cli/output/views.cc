@@ -44,18 +44,27 @@ class Sheet {
   std::string text_;
 };
 
+std::string state_of(const pb::Agent& agent) {
+  return std::string(state_word(agent.state())) + (agent.frozen() ? " (frozen)" : "");
+}
+
+std::string revision_text(const pb::Agent& agent) {
+  if (agent.proven_revision() == agent.revision()) return fmt::format("{}", agent.revision());
+  return fmt::format("{}, not proven yet", agent.revision());
+}
+
 void write_state(const pb::Agent& agent, Nanos now, Sheet& sheet) {
   sheet.line("name", agent.name());
   sheet.line("id", agent.id());
   for (const auto& [key, value] : agent.labels()) sheet.line("label", key + "=" + value);
-  sheet.line("state",
-             fmt::format("{} for {}", state_word(agent.state()), age(agent.state_since(), now)));
+  sheet.line("state", fmt::format("{} for {}", state_of(agent), age(agent.state_since(), now)));
   sheet.line("desired", agent.desired_running() ? "running" : "stopped");
   sheet.line("reason", reason_text(agent));
   if (agent.has_exit_code()) sheet.line("exit code", std::to_string(agent.exit_code()));
   if (agent.has_next_start()) sheet.line("next start", time_text(agent.next_start()));
   sheet.line("restarts", std::to_string(agent.restarts()));
-  sheet.line("generation", fmt::format("{} (revision {})", agent.generation(), agent.revision()));
+  sheet.line("generation",
+             fmt::format("{} (revision {})", agent.generation(), revision_text(agent)));
   sheet.line("created", time_text(agent.created()));
 }
 
@@ -70,6 +79,7 @@ void write_spec(const pb::AgentSpec& spec, Sheet& sheet) {
   if (!spec.runtime().packages().empty())
     sheet.inner("packages", printable(spec.runtime().packages()));
   sheet.inner("bundle", spec.bundle());
+  for (const std::string& name : spec.after()) sheet.inner("after", name);
   sheet.section("limits");
   const pb::Resources& r = spec.resources();
   sheet.inner("memory", r.memory());
@@ -151,7 +161,7 @@ void write_host(const pb::Node& node, Nanos now, Sheet& sheet) {
 std::string agents_table(const pb::ListResponse& list, Nanos now) {
   Table table({"NAME", "STATE", "RESTARTS", "AGE", "CPU", "MEMORY", "REASON"});
   for (const pb::Agent& agent : list.agents()) {
-    table.add({agent.name(), state_word(agent.state()), std::to_string(agent.restarts()),
+    table.add({agent.name(), state_of(agent), std::to_string(agent.restarts()),
                age(agent.created(), now), cpu_text(agent), memory_text(agent), reason_text(agent)});
   }
   return table.text();

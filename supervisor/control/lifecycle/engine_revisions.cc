@@ -18,6 +18,8 @@ void Engine::prove(Agent& agent) {
     spdlog::error("agent={} error=\"{}\"", next.manifest.name, saved.error().describe());
   agent.stored = std::move(next);
   agent.fallback.reset();
+  spdlog::info("agent={} revision={} proven=yes", agent.stored.manifest.name,
+               agent.stored.revision);
 }
 
 // What failed stays among the revisions; what is wanted from now on is a new one, as before.

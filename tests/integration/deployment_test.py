@@ -1,0 +1,126 @@
+"""Who starts when, what becomes of a revision that does not run, and agents under memory pressure: through the built programs."""
+import json
+import os
+import tempfile
+import unittest
+
+from flodea_host import Host, Refused, text_of
+
+IDLE = "import flodea\nprint('up', flodea.agent.describe().name, flush=True)\nflodea.agent.wait_stop()\n"
+READY = {"signal": "self", "timeout": "20s"}
+
+
+def state_of(host, name):
+    return host.inspect(name)["state"]
+
+
+class Queue(unittest.TestCase):
+    def test_dependencies_and_rings(self):
+        with Host() as host, host.follow_events("--tail", "0") as events:
+            host.deploy("ledger", IDLE, wait=False, after=["prices"])
+            events.wait_event(kind="agent.pending", agent="ledger")
+            agent = host.inspect("ledger")
+            self.assertEqual(agent["state"], "STATE_PENDING")
+            self.assertEqual(agent["message"], "waits for agent prices, which is not there")
+            self.assertIn("waits for agent prices", host.cli("ps").stdout)
+            with self.assertRaises(Refused) as ring:
+                host.deploy("prices", IDLE, after=["ledger"])
+            self.assertIn("spec.after", ring.exception.stderr)
+            self.assertIn("prices after ledger after prices", ring.exception.stderr)
+            not_yet = "import flodea, sys\nflodea.agent.ready()\nflodea.agent.wait_stop()\n"
+            host.deploy("prices", not_yet, readiness=READY)
+            events.wait_event(kind="agent.state", agent="ledger", to="running")
+
+    def test_room_and_priorities(self):
+        with Host("--max-memory", "200Mi") as host, host.follow_events("--tail", "0") as events:
+            large = {"memory": "120Mi", "disk": "16Mi"}
+            host.deploy("first", IDLE, resources=large)
+            host.deploy("plain", IDLE, wait=False, resources=large)
+            events.wait_event(kind="agent.pending", agent="plain")
+            host.deploy("urgent", IDLE, wait=False, resources=large, priority=90)
+            events.wait_event(kind="agent.pending", agent="urgent")
+            self.assertEqual(host.inspect("plain")["message"],
+                             "waits for memory: it needs 120Mi, 80Mi of 200Mi are not promised to others")
+            host.deploy("small", IDLE, resources={"memory": "32Mi", "disk": "16Mi"})  # who fits is not held up
+            host.cli("stop", "first")
+            events.wait_event(kind="agent.state", agent="urgent", to="running")
+            self.assertEqual(state_of(host, "plain"), "STATE_PENDING")
+            # Also after control's death: the queue is made anew from what is stored.
+            os.kill(host.service_pid("flodea-control"), 9)
+            host.cli("rm", "urgent")
+            host.wait_until(lambda: state_of(host, "plain") == "STATE_RUNNING", "plain does not start")
+            with self.assertRaises(Refused) as never:
+                host.deploy("huge", IDLE, resources={"memory": "201Mi", "disk": "16Mi"})
+            self.assertIn("max-memory", never.exception.stderr)
+
+
+class PutBack(unittest.TestCase):
+    def test_a_revision_that_does_not_run_is_taken_back(self):
+        with Host() as host:
+            host.deploy("ledger", IDLE, readiness=READY)
+            host.wait_until(lambda: int(host.inspect("ledger").get("proven_revision", 0)) == 1, "it is not proven")
+            with self.subTest("it does not get ready"), self.assertRaises(Refused) as refused:
+                host.deploy("ledger", "import time\nwhile True: time.sleep(1)\n", readiness={"signal": "self", "timeout": "500ms"})
+            self.assertIn("revision 2 failed, revision 1 is put back as revision 3: not ready within 500ms",
+                          refused.exception.stderr)
+            host.wait_until(lambda: state_of(host, "ledger") == "STATE_RUNNING", "the first revision is not back")
+            agent = host.inspect("ledger")
+            self.assertEqual((agent["revision"], agent["proven_revision"]), ("3", "3"))
+            self.assertEqual(agent["restarts"] if "restarts" in agent else 0, 0)
+            with self.subTest("it ends"):
+                host.deploy("ledger", "import sys\nsys.exit(9)\n", wait=False, restart={"policy": "never"})
+                host.wait_until(lambda: host.inspect("ledger")["revision"] == "5" and state_of(host, "ledger") == "STATE_RUNNING",
+                                "the first revision is not back")
+            kinds = [json.loads(line) for line in host.cli("-o", "json", "events").stdout.splitlines()]
+            told = [event for event in kinds if event["kind"] == "agent.put_back"]
+            self.assertEqual([event["reason"] for event in told], ["health", "exit code"])
+
+
+class Pressure(unittest.TestCase):
+    def test_idle_agents_of_low_priority_are_frozen_and_go_on(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".pressure") as pressure:
+            def press(percent):
+                pressure.seek(0)
+                pressure.write(f"some avg10={percent:.2f} avg60=0.00 avg300=0.00 total=1\n".ljust(80))
+                pressure.flush()
+
+            press(0)
+            os.chmod(pressure.name, 0o644)
+            sleeper = """
+import flodea, time
+print("sleeping", flush=True)
+flodea.clock.sleep(8)
+print("awake", flush=True)
+flodea.agent.wait_stop()
+"""
+            with Host("--pressure", pressure.name) as host, host.follow_events("--tail", "0") as events:
+                host.deploy("usual", IDLE)
+                host.deploy("low", sleeper, priority=10)
+                press(60)
+                events.wait_event(kind="agent.frozen", agent="low")
+                self.assertTrue(host.inspect("low")["frozen"])
+                self.assertIn("frozen", host.cli("ps").stdout)
+                self.assertIn("frozen 1", text_of(frozen_file(host, "low")))
+                self.assertNotIn("frozen", host.inspect("usual"))
+                events.wait_event(kind="agent.thawed", agent="low")  # its sleep is over, whatever the pressure
+                with host.follow_logs("low") as log:
+                    log.wait_for("awake")
+                events.wait_event(kind="agent.frozen", agent="low")
+                host.cli("stop", "low")  # not after its grace, nor by a kill
+                self.assertEqual(host.inspect("low").get("exit_code", 0), 0)
+                host.cli("start", "low")
+                events.wait_event(kind="agent.frozen", agent="low")
+                press(0)
+                events.wait_event(kind="agent.thawed", agent="low")
+
+
+def frozen_file(host, name):
+    pid = host.worker_pid(name)
+    path = [line.split(":", 2)[2] for line in text_of(f"/proc/{pid}/cgroup").splitlines() if line.startswith("0::")][0]
+    mounts = [line.split() for line in text_of("/proc/self/mountinfo").splitlines()]
+    root = [fields[4] for fields in mounts if " - cgroup2 " in " ".join(fields)][0]
+    return root + path + "/cgroup.events"
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
