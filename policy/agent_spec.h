@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -54,10 +55,27 @@ struct LogPolicy {
   bool operator==(const LogPolicy&) const = default;
 };
 
+// A command that is run beside the agent, as the agent.
+struct ExecProbe {
+  std::vector<std::string> command;
+  Nanos every{};
+  Nanos timeout = std::chrono::seconds(1);
+  std::uint32_t failures = 0;  // in a row that count
+  bool operator==(const ExecProbe&) const = default;
+};
+
 struct Readiness {
   bool self = false;  // running only once the agent calls Self/Ready
   Nanos timeout = std::chrono::seconds(30);
+  std::optional<ExecProbe> probe;  // or once this succeeds
   bool operator==(const Readiness&) const = default;
+};
+
+// At most one of the two.
+struct Liveness {
+  std::optional<ExecProbe> probe;
+  Nanos beat{};  // the agent calls Self/Beat this often; 0: it need not
+  bool operator==(const Liveness&) const = default;
 };
 
 struct AgentSpec {
@@ -68,8 +86,10 @@ struct AgentSpec {
   Nanos stop_timeout = std::chrono::seconds(5);
   LogPolicy logs;
   Readiness readiness;
-  std::vector<std::string> after;  // agents that must run, or have ended well, before it starts
-  std::uint32_t priority = 50;     // 1 to 100; the higher one starts first
+  Liveness liveness;
+  std::optional<ExecProbe> startup;  // before its first success the other two are not judged
+  std::vector<std::string> after;    // agents that must run, or have ended well, before it starts
+  std::uint32_t priority = 50;       // 1 to 100; the higher one starts first
   bool operator==(const AgentSpec&) const = default;
 };
 

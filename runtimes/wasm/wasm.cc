@@ -22,6 +22,12 @@ Status validate(const AgentSpec& spec) {
     return refuse_manifest("spec.runtime.entrypoint",
                            spec.runtime.entrypoint + " is not a WebAssembly module",
                            "name a file that ends in .wasm");
+  if (spec.startup || spec.readiness.probe || spec.liveness.probe)
+    return refuse_manifest(spec.startup           ? "spec.startup"
+                           : spec.readiness.probe ? "spec.readiness.exec"
+                                                  : "spec.liveness.exec",
+                           "a WebAssembly agent may start no process, so no probe either",
+                           "use readiness: {signal: self} and liveness: {beat: 30s}");
   if (spec.runtime.packages.empty()) return {};
   return refuse_manifest("spec.runtime.packages", "a WebAssembly module has no packages",
                          "link what it needs into the module, and leave this out");

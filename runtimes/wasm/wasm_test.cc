@@ -55,3 +55,15 @@ TEST_CASE("a module is whole: packages are refused") {
   m.spec.runtime.packages = "package-lock.json";
   CHECK(wasm_runtime().validate(m.spec).error().field == "spec.runtime.packages");
 }
+
+TEST_CASE("probes of an agent that may start no process are refused, by their field") {
+  AgentManifest wrong = manifest();
+  wrong.spec.liveness.beat = std::chrono::seconds(1);
+  CHECK(wasm_runtime().validate(wrong.spec));
+  wrong.spec.liveness = {.probe = ExecProbe{.command = {"true"}}};
+  CHECK(wasm_runtime().validate(wrong.spec).error().field == "spec.liveness.exec");
+  wrong.spec.readiness.probe = ExecProbe{.command = {"true"}};
+  CHECK(wasm_runtime().validate(wrong.spec).error().field == "spec.readiness.exec");
+  wrong.spec.startup = ExecProbe{.command = {"true"}};
+  CHECK(wasm_runtime().validate(wrong.spec).error().field == "spec.startup");
+}

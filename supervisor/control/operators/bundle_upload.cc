@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::uint64_t kSpaceCheckEvery = 1ull << 20;
 
-tl::unexpected<Error> refuse(const std::string& path, std::string_view what) {
+tl::unexpected<Error> refuse_entry(const std::string& path, std::string_view what) {
   return tl::unexpected(
       fail(Code::kInvalidArgument, fmt::format("bundle entry \"{}\" {}", path, what))
           .value()
@@ -93,9 +93,9 @@ Status BundleUpload::add(const std::string& path, std::uint32_t mode, const std:
 Status BundleUpload::admit(const std::string& path, char type) {
   auto it = entries_.find(path);
   if (it == entries_.end()) return check_bundle_totals(bytes_, entries_.size() + 1, limits_);
-  if (it->second.type == type) return refuse(path, "comes twice");
-  return refuse(path,
-                fmt::format("comes as {} and as {}", type_word(it->second.type), type_word(type)));
+  if (it->second.type == type) return refuse_entry(path, "comes twice");
+  return refuse_entry(
+      path, fmt::format("comes as {} and as {}", type_word(it->second.type), type_word(type)));
 }
 
 Status BundleUpload::make_parents(const std::string& path) {
@@ -106,7 +106,7 @@ Status BundleUpload::make_parents(const std::string& path) {
     if (it == entries_.end()) {
       TRY(make_directory(parent, true));
     } else if (it->second.type != 'd') {
-      return refuse(
+      return refuse_entry(
           path, fmt::format("lies under \"{}\", which is {}", parent, type_word(it->second.type)));
     }
   }
@@ -191,7 +191,7 @@ BundleDigest BundleUpload::digest() const {
 
 Result<StoredBundle> BundleUpload::finish() {
   TRY(close_file());
-  if (entries_.empty()) return refuse("", "is all there is: the bundle is empty");
+  if (entries_.empty()) return refuse_entry("", "is all there is: the bundle is empty");
   StoredBundle stored{
       .digest = digest(), .bytes = bytes_, .entries = static_cast<std::uint32_t>(entries_.size())};
   auto published = publish(stored.digest, stored.existed);

@@ -8,6 +8,8 @@
 #include "base/bundle_rules.h"
 #include "base/quantity.h"
 #include "base/text.h"
+#include "supervisor/control/operators/health_codec.h"
+#include "supervisor/control/operators/spec_fields.h"
 
 namespace flodea::control {
 namespace {
@@ -20,73 +22,8 @@ constexpr std::size_t kMaxAfter = 16;
 constexpr std::size_t kMaxArgs = 64, kMaxArg = 4096;
 constexpr std::size_t kMaxEnv = 64, kMaxEnvKey = 128, kMaxEnvValue = 4096;
 
-tl::unexpected<Error> refuse(std::string_view field, std::string message, std::string_view remedy) {
-  return tl::unexpected(fail(Code::kInvalidArgument, std::move(message))
-                            .value()
-                            .with_field(field)
-                            .with_remedy(remedy));
-}
-
 bool is_alnum(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-}
-
-std::string quoted(std::string_view text) { return "\"" + std::string(text.substr(0, 80)) + "\""; }
-
-std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates,
-                         std::string otherwise) {
-  auto near = nearest(word, candidates, 1);
-  return near.empty() ? std::move(otherwise) : "did you mean " + quoted(near.front()) + "?";
-}
-
-// --- Quantities: text → value, the default where nothing stands, bounds.
-
-template <class T>
-struct Range {
-  T low, high;
-};
-
-Result<std::uint64_t> bytes_field(std::string_view field, const std::string& text,
-                                  std::uint64_t otherwise, Range<std::uint64_t> range) {
-  if (text.empty()) return otherwise;
-  auto value = parse_bytes(text);
-  if (!value) return tl::unexpected(std::move(value).error().with_field(field));
-  if (*value >= range.low && *value <= range.high) return *value;
-  return refuse(field,
-                fmt::format("{} is not between {} and {}", text, format_bytes(range.low),
-                            format_bytes(range.high)),
-                *value < range.low ? "give it at least " + format_bytes(range.low)
-                                   : "give it at most " + format_bytes(range.high));
-}
-
-Result<Nanos> duration_field(std::string_view field, const std::string& text, Nanos otherwise,
-                             Range<Nanos> range) {
-  if (text.empty()) return otherwise;
-  auto value = parse_duration(text);
-  if (!value) return tl::unexpected(std::move(value).error().with_field(field));
-  if (*value >= range.low && *value <= range.high) return *value;
-  return refuse(field,
-                fmt::format("{} is not between {} and {}", text, format_duration(range.low),
-                            format_duration(range.high)),
-                "write a duration in that range");
-}
-
-Result<std::uint32_t> count_field(std::string_view field, std::uint32_t value,
-                                  std::uint32_t otherwise, Range<std::uint32_t> range) {
-  if (value == 0) return otherwise;
-  if (value >= range.low && value <= range.high) return value;
-  return refuse(field, fmt::format("{} is not between {} and {}", value, range.low, range.high),
-                "write a number in that range");
-}
-
-// Index of the word in `words`; an empty one is the first.
-Result<std::size_t> word_field(std::string_view field, const std::string& text,
-                               const std::vector<std::string>& words) {
-  if (text.empty()) return 0u;
-  auto it = std::ranges::find(words, text);
-  if (it != words.end()) return static_cast<std::size_t>(it - words.begin());
-  return refuse(field, quoted(text) + " is none of its values",
-                did_you_mean(text, words, fmt::format("use one of: {}", fmt::join(words, ", "))));
 }
 
 // --- Metadata
@@ -314,7 +251,6 @@ constexpr RestartPolicy kPolicies[] = {RestartPolicy::kOnFailure, RestartPolicy:
                                        RestartPolicy::kNever};
 const std::vector<std::string> kPolicyNames{"on-failure", "always", "never"};  // the default first
 const std::vector<std::string> kWhenFull{"block", "drop"};
-const std::vector<std::string> kSignals{"exec", "self"};
 
 Result<Restart> decode_restart(const pb::Restart& wire) {
   Restart r;
@@ -342,14 +278,6 @@ Result<LogPolicy> decode_logs(const pb::Logs& wire) {
   return logs;
 }
 
-Result<Readiness> decode_readiness(const pb::Readiness& wire) {
-  Readiness readiness;
-  readiness.self = TRY(word_field("spec.readiness.signal", wire.signal(), kSignals)) == 1;
-  readiness.timeout =
-      TRY(duration_field("spec.readiness.timeout", wire.timeout(), readiness.timeout, {1ms, 1h}));
-  return readiness;
-}
-
 Result<std::vector<std::string>> decode_after(const pb::AgentSpec& wire) {
   constexpr std::string_view kField = "spec.after";
   if (static_cast<std::size_t>(wire.after_size()) > kMaxAfter) {
@@ -375,7 +303,7 @@ Result<AgentSpec> decode_spec(const pb::AgentSpec& wire, const SpecBounds& bound
   spec.stop_timeout = TRY(
       duration_field("spec.stop_timeout", wire.stop_timeout(), spec.stop_timeout, {0ns, 10min}));
   spec.logs = TRY(decode_logs(wire.logs()));
-  spec.readiness = TRY(decode_readiness(wire.readiness()));
+  TRY(decode_health(wire, spec));
   spec.after = TRY(decode_after(wire));
   spec.priority = TRY(count_field("spec.priority", wire.priority(), spec.priority, {1, 100}));
   return spec;
@@ -388,12 +316,6 @@ std::string exact_bytes(std::uint64_t bytes) {
   std::string text = format_bytes(bytes);
   auto back = parse_bytes(text);
   return back && *back == bytes ? text : std::to_string(bytes);
-}
-
-std::string exact_duration(Nanos duration) {
-  std::string text = format_duration(duration);
-  auto back = parse_duration(text);
-  return back && *back == duration ? text : std::to_string(duration.count()) + "ns";
 }
 
 std::string cpu_text(std::uint32_t millis) {
@@ -446,8 +368,7 @@ pb::AgentSpec encode_spec(const AgentSpec& spec) {
   wire.set_stop_timeout(exact_duration(spec.stop_timeout));
   wire.mutable_logs()->set_keep(exact_bytes(spec.logs.keep_bytes));
   wire.mutable_logs()->set_when_full(kWhenFull[spec.logs.drop_when_full ? 1 : 0]);
-  wire.mutable_readiness()->set_signal(kSignals[spec.readiness.self ? 1 : 0]);
-  wire.mutable_readiness()->set_timeout(exact_duration(spec.readiness.timeout));
+  encode_health(spec, wire);
   wire.mutable_after()->Add(spec.after.begin(), spec.after.end());
   wire.set_priority(spec.priority);
   return wire;

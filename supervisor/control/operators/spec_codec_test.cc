@@ -89,6 +89,79 @@ TEST_CASE("a JavaScript agent gets the engine that there is, named or not") {
   }
 }
 
+TEST_CASE("probes get the documented defaults, and what is not asked for is left out") {
+  pb::AgentManifest m = smallest();
+  CHECK_FALSE(encode_manifest(*decode_manifest(m)).spec().has_liveness());
+  CHECK_FALSE(encode_manifest(*decode_manifest(m)).spec().has_startup());
+  m.mutable_spec()->mutable_startup()->mutable_exec()->add_command("a");
+  m.mutable_spec()->mutable_readiness()->set_signal("probe");
+  m.mutable_spec()->mutable_readiness()->mutable_exec()->add_command("b");
+  m.mutable_spec()->mutable_liveness()->mutable_exec()->add_command("c");
+  auto decoded = decode_manifest(m);
+  REQUIRE(decoded);
+  const AgentSpec& spec = decoded->spec;
+  CHECK(spec.startup == ExecProbe{.command = {"a"}, .every = 1s, .timeout = 1s, .failures = 30});
+  CHECK(spec.readiness.probe ==
+        ExecProbe{.command = {"b"}, .every = 10s, .timeout = 1s, .failures = 3});
+  CHECK(spec.liveness.probe ==
+        ExecProbe{.command = {"c"}, .every = 10s, .timeout = 1s, .failures = 3});
+  CHECK(decode_manifest(encode_manifest(*decoded))->spec == spec);
+  m.mutable_spec()->mutable_liveness()->clear_exec();
+  m.mutable_spec()->mutable_liveness()->set_beat("90s");
+  decoded = decode_manifest(m);
+  REQUIRE(decoded);
+  CHECK(decoded->spec.liveness.beat == 90s);
+  CHECK(encode_manifest(*decoded).spec().liveness().beat() == "1m30s");
+}
+
+TEST_CASE("a probe or beat out of its bounds is refused with its field") {
+  auto with_probe = [](std::function<void(pb::ExecProbe&)> edit) {
+    return on_spec([edit](pb::AgentSpec& spec) {
+      spec.mutable_liveness()->mutable_exec()->add_command("true");
+      edit(*spec.mutable_liveness()->mutable_exec());
+    });
+  };
+  const Refusal rows[] = {
+      {"no command", with_probe([](pb::ExecProbe& p) { p.clear_command(); }),
+       "spec.liveness.exec.command", "program"},
+      {"an empty program", with_probe([](pb::ExecProbe& p) { p.set_command(0, ""); }),
+       "spec.liveness.exec.command", "program"},
+      {"a NUL", with_probe([](pb::ExecProbe& p) { p.add_command(std::string("a\0b", 3)); }),
+       "spec.liveness.exec.command", "NUL"},
+      {"too long", with_probe([](pb::ExecProbe& p) { p.add_command(std::string(4096, 'x')); }),
+       "spec.liveness.exec.command", "4Ki"},
+      {"too often", with_probe([](pb::ExecProbe& p) { p.set_every("99ms"); }),
+       "spec.liveness.exec.every", "100ms"},
+      {"no time", with_probe([](pb::ExecProbe& p) { p.set_timeout("1ms"); }),
+       "spec.liveness.exec.timeout", "10ms"},
+      {"too patient", with_probe([](pb::ExecProbe& p) { p.set_failures(1001); }),
+       "spec.liveness.exec.failures", "1000"},
+      {"both", with_probe([](pb::ExecProbe&) {}), "spec.liveness", "beat"},
+      {"neither", on_spec([](pb::AgentSpec& s) { s.mutable_liveness(); }), "spec.liveness", "beat"},
+      {"beats too often", on_spec([](pb::AgentSpec& s) { s.mutable_liveness()->set_beat("0s"); }),
+       "spec.liveness.beat", "1s"},
+      {"a start-up of nothing", on_spec([](pb::AgentSpec& s) { s.mutable_startup(); }),
+       "spec.startup.exec.command", "program"},
+      {"a probe that nobody asks", on_spec([](pb::AgentSpec& s) {
+         s.mutable_readiness()->mutable_exec()->add_command("true");
+       }),
+       "spec.readiness.exec", "signal: probe"},
+      {"a question without a probe",
+       on_spec([](pb::AgentSpec& s) { s.mutable_readiness()->set_signal("probe"); }),
+       "spec.readiness.exec.command", "program"},
+  };
+  for (Refusal row : rows) {
+    if (row.what == "both") {
+      Edit probe = row.edit;
+      row.edit = [probe](pb::AgentManifest& m) {
+        probe(m);
+        m.mutable_spec()->mutable_liveness()->set_beat("1s");
+      };
+    }
+    expect_refusal(row);
+  }
+}
+
 TEST_CASE("what is encoded decodes to itself") {
   AgentManifest m;
   m.name = "a-1";

@@ -93,6 +93,24 @@ RuntimeSpec decode_runtime(const Json& json) {
   return r;
 }
 
+Json encode(const ExecProbe& p) {
+  return {{"command", p.command},
+          {"every", p.every.count()},
+          {"timeout", p.timeout.count()},
+          {"failures", p.failures}};
+}
+// Nothing stands there: no probe.
+Json encode(const std::optional<ExecProbe>& p) { return p ? encode(*p) : Json(); }
+void read(const Json& json, const char* key, std::optional<ExecProbe>& out) {
+  auto it = json.find(key);
+  if (it == json.end() || it->is_null()) return;
+  out.emplace();
+  read(*it, "command", out->command);
+  read(*it, "every", out->every);
+  read(*it, "timeout", out->timeout);
+  read(*it, "failures", out->failures);
+}
+
 Json encode(const AgentSpec& s) {
   return {{"runtime", encode(s.runtime)},
           {"bundle", s.bundle.empty() ? "" : s.bundle.text()},
@@ -100,7 +118,12 @@ Json encode(const AgentSpec& s) {
           {"restart", encode(s.restart)},
           {"stop_timeout", s.stop_timeout.count()},
           {"logs", {{"keep", s.logs.keep_bytes}, {"drop_when_full", s.logs.drop_when_full}}},
-          {"readiness", {{"self", s.readiness.self}, {"timeout", s.readiness.timeout.count()}}},
+          {"readiness",
+           {{"self", s.readiness.self},
+            {"timeout", s.readiness.timeout.count()},
+            {"probe", encode(s.readiness.probe)}}},
+          {"liveness", {{"probe", encode(s.liveness.probe)}, {"beat", s.liveness.beat.count()}}},
+          {"startup", encode(s.startup)},
           {"after", s.after},
           {"priority", s.priority}};
 }
@@ -118,6 +141,10 @@ Result<AgentSpec> decode_spec(const Json& json) {
   read(part(json, "logs"), "drop_when_full", s.logs.drop_when_full);
   read(part(json, "readiness"), "self", s.readiness.self);
   read(part(json, "readiness"), "timeout", s.readiness.timeout);
+  read(part(json, "readiness"), "probe", s.readiness.probe);
+  read(part(json, "liveness"), "probe", s.liveness.probe);
+  read(part(json, "liveness"), "beat", s.liveness.beat);
+  read(json, "startup", s.startup);
   read(json, "after", s.after);
   read(json, "priority", s.priority);
   return s;

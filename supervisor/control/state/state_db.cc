@@ -23,11 +23,13 @@ const std::string kUpsert =
     "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, "
     "?20, ?21, ?22, ?23) "
     "ON CONFLICT (id) DO UPDATE SET " +
-    kStateColumns + ", revision=?18, desired_running=?20, incarnation=?21, removal=?22, "
+    kStateColumns +
+    ", revision=?18, desired_running=?20, incarnation=?21, removal=?22, "
     "proven_revision=?23";
 constexpr const char* kInsertRevision =
     "INSERT INTO revisions (agent, revision, manifest) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
-constexpr const char* kPruneRevisions = "DELETE FROM revisions WHERE agent=?1 AND revision<=?2 AND revision<>?3";
+constexpr const char* kPruneRevisions =
+    "DELETE FROM revisions WHERE agent=?1 AND revision<=?2 AND revision<>?3";
 constexpr const char* kLoad =
     "SELECT a.id, a.state, a.reason, a.message, a.generation, a.started_incarnation, a.in_a_row, "
     "a.failures, a.restarts, a.stop_cause, "
@@ -88,7 +90,7 @@ Result<Record> read_record(const Statement& row) {
   r.in_a_row = static_cast<std::uint32_t>(row.integer(6));
   r.failures = static_cast<std::uint32_t>(row.integer(7));
   r.restarts = static_cast<std::uint32_t>(row.integer(8));
-  r.stop_cause = TRY(enumerator(row.integer(9), StopCause::kHung));
+  r.stop_cause = TRY(enumerator(row.integer(9), StopCause::kUnhealthy));
   if (!row.is_null(10)) r.after = TRY(enumerator(row.integer(10), AgentState::kFailed));
   if (!row.is_null(11)) r.exit_code = static_cast<int>(row.integer(11));
   return r;

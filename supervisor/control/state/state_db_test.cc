@@ -39,7 +39,13 @@ AgentManifest manifest(const std::string& name) {
                       .reset_after = 2min};
   out.spec.stop_timeout = 0ns;
   out.spec.logs = {.keep_bytes = 3, .drop_when_full = true};
-  out.spec.readiness = {.self = true, .timeout = 7s};
+  out.spec.readiness = {
+      .self = true,
+      .timeout = 7s,
+      .probe = ExecProbe{.command = {"a", ""}, .every = 1s, .timeout = 2s, .failures = 3}};
+  out.spec.liveness = {
+      .probe = ExecProbe{.command = {"b"}, .every = 4s, .timeout = 5ns, .failures = 6}, .beat = 7s};
+  out.spec.startup = ExecProbe{.command = {"c"}, .every = 8s, .timeout = 9s, .failures = 10};
   return out;
 }
 
