@@ -64,6 +64,7 @@ Result<UniqueFd> make_status_page() {
 Result<StatusPageWriter> StatusPageWriter::map(int fd) {
   TRY(check_page(fd));
   StatusPageWriter writer(TRY(map_region(fd, ipc::read_write)));
+  writer.page().judges_health.store(1);
   writer.page().version.store(StatusPage::kVersion);
   writer.page().magic.store(StatusPage::kMagic);
   return writer;
@@ -111,6 +112,25 @@ void StatusPageWriter::set_landlock_abi(std::uint32_t abi) {
   page().landlock_abi.store(abi, std::memory_order_relaxed);
 }
 
+void StatusPageWriter::set_agent_beat(Nanos monotonic) {
+  page().agent_beat_ns.store(static_cast<std::uint64_t>(monotonic.count()),
+                             std::memory_order_relaxed);
+}
+
+std::uint32_t StatusPageWriter::record_probe(ProbeKind kind, const ProbeRun& run) {
+  ProbeRecord& record = page().probes[static_cast<std::uint32_t>(kind)];
+  bool good = run.outcome == ProbeOutcome::kSucceeded;
+  std::uint32_t failures = good ? 0 : record.failures.load(std::memory_order_relaxed) + 1;
+  record.failures.store(failures, std::memory_order_relaxed);
+  if (good) record.succeeded.store(1, std::memory_order_relaxed);
+  record.outcome.store(static_cast<std::uint32_t>(run.outcome), std::memory_order_relaxed);
+  record.value.store(run.value, std::memory_order_relaxed);
+  record.begin_ns.store(static_cast<std::uint64_t>(run.begin.count()), std::memory_order_relaxed);
+  record.end_ns.store(static_cast<std::uint64_t>(run.end.count()), std::memory_order_relaxed);
+  record.runs.fetch_add(1, std::memory_order_release);
+  return failures;
+}
+
 void StatusPageWriter::record_exit(ExitKind kind, std::uint32_t value, Nanos wall) {
   if (page().exit_kind.load(std::memory_order_relaxed) != 0) return;
   page().exit_value.store(value, std::memory_order_relaxed);
@@ -121,6 +141,34 @@ void StatusPageWriter::record_exit(ExitKind kind, std::uint32_t value, Nanos wal
 Result<StatusPageReader> StatusPageReader::map(int fd) {
   TRY(check_page(fd));
   return StatusPageReader(TRY(map_region(fd, ipc::read_only)));
+}
+
+// Torn when the next run ends just now: what it says then is of two runs of a probe, and the next
+// reading mends it.
+Result<HealthSnapshot> StatusPageReader::read_health() const {
+  const StatusPage& p = page();
+  if (p.magic.load() == 0) return HealthSnapshot{};
+  if (p.magic.load() != StatusPage::kMagic || p.version.load() != StatusPage::kVersion)
+    return fail(Code::kDataLoss, "the status page is of another version, or overwritten");
+  HealthSnapshot out{.judged = p.judges_health.load() == 1,
+                     .heartbeat = nanos(p.heartbeat_ns),
+                     .agent_beat = nanos(p.agent_beat_ns),
+                     .probes = {}};
+  for (std::uint32_t i = 0; i < kProbeKinds; ++i) {
+    const ProbeRecord& record = p.probes[i];
+    SeenProbe& seen = out.probes[i];
+    seen.runs = record.runs.load(std::memory_order_acquire);
+    auto outcome = record.outcome.load(std::memory_order_relaxed);
+    if (outcome > static_cast<std::uint32_t>(ProbeOutcome::kNoAnswer))
+      return fail(Code::kDataLoss, "the status page holds an unknown outcome of a probe");
+    seen.outcome = static_cast<ProbeOutcome>(outcome);
+    seen.failures = record.failures.load(std::memory_order_relaxed);
+    seen.succeeded = record.succeeded.load(std::memory_order_relaxed) != 0;
+    seen.value = record.value.load(std::memory_order_relaxed);
+    seen.begin = nanos(record.begin_ns);
+    seen.end = nanos(record.end_ns);
+  }
+  return out;
 }
 
 Result<StatusSnapshot> StatusPageReader::read() const {

@@ -37,6 +37,13 @@ class StatusPageWriter {
   void add_denied(
       std::uint32_t syscall_number);  // beyond kDeniedSlots different calls only the total rises
   void set_landlock_abi(std::uint32_t abi);
+  void set_agent_beat(Nanos monotonic);
+  struct ProbeRun {
+    ProbeOutcome outcome = ProbeOutcome::kNone;
+    std::uint32_t value = 0;
+    Nanos begin{}, end{};  // CLOCK_MONOTONIC
+  };
+  std::uint32_t record_probe(ProbeKind kind, const ProbeRun& run);  // returns failures in a row
   // The exit record; the first one counts.
   void record_exit(ExitKind kind, std::uint32_t value, Nanos wall);
 
@@ -50,6 +57,23 @@ class StatusPageWriter {
 struct DeniedCalls {
   std::uint32_t syscall_number;
   std::uint32_t count;
+};
+
+struct SeenProbe {
+  std::uint64_t runs = 0;
+  std::uint32_t failures = 0;  // in a row
+  bool succeeded = false;      // at least once
+  ProbeOutcome outcome = ProbeOutcome::kNone;
+  std::uint32_t value = 0;
+  Nanos begin{}, end{};  // CLOCK_MONOTONIC
+};
+
+// What of a page is read often.
+struct HealthSnapshot {
+  bool judged = false;  // the worker can: an older one cannot
+  Nanos heartbeat{};    // CLOCK_BOOTTIME; 0: none yet
+  Nanos agent_beat{};   // CLOCK_MONOTONIC; 0: none yet
+  std::array<SeenProbe, kProbeKinds> probes;
 };
 
 // What a reader saw, every value in range: an unknown kind or phase is an error, never passed on.
@@ -79,6 +103,7 @@ class StatusPageReader {
   // // A page that no worker has mapped yet reads as booting. kDataLoss: the worker wrote what no
   // worker writes (magic, version, phase or exit kind).
   Result<StatusSnapshot> read() const;
+  Result<HealthSnapshot> read_health() const;  // the same
 
  private:
   explicit StatusPageReader(boost::interprocess::mapped_region region)

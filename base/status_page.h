@@ -19,6 +19,30 @@ enum class WorkerPhase : std::uint32_t {
   kExited = 4
 };
 
+enum class ProbeKind : std::uint32_t { kStartup = 0, kReadiness = 1, kLiveness = 2 };
+inline constexpr std::uint32_t kProbeKinds = 3;
+enum class ProbeOutcome : std::uint32_t {
+  kNone = 0,
+  kSucceeded = 1,
+  kExited = 2,    // with another code than 0
+  kSignaled = 3,  // by itself or the agent
+  kTimedOut = 4,
+  kNotRun = 5,    // no process or pipe to be had, as errno says
+  kNoProber = 6,  // what runs the probes is gone: the agent, whose uid it has, may end it
+  kNoAnswer = 7   // it is there, and answers not in time
+};
+
+// The runs of one probe. The first run is number 1; `runs` is written last (release).
+struct ProbeRecord {
+  std::atomic<std::uint32_t> failures;   // in a row
+  std::atomic<std::uint32_t> succeeded;  // 1: at least once
+  std::atomic<std::uint32_t> outcome;    // ProbeOutcome of the last run
+  std::atomic<std::uint32_t> value;      // exit code, signal number or errno
+  std::atomic<std::uint64_t> begin_ns;   // CLOCK_MONOTONIC of the last run
+  std::atomic<std::uint64_t> end_ns;
+  std::atomic<std::uint64_t> runs;
+};
+
 struct StatusPage {
   static constexpr std::uint32_t kMagic = 0x464c4f44;  // "FLOD"
   static constexpr std::uint32_t kVersion = 1;
@@ -47,7 +71,10 @@ struct StatusPage {
   // Refused system calls by number: slot = number + 1 in the high 32 bits, count in the low 32; 0
   // is free.
   std::atomic<std::uint64_t> denied[kDeniedSlots];
-  std::atomic<std::uint32_t> landlock_abi;  // that holds the agent; 0: none, or an older worker
+  std::atomic<std::uint32_t> landlock_abi;   // that holds the agent; 0: none, or an older worker
+  std::atomic<std::uint32_t> judges_health;  // 1: this worker runs probes and notes beats
+  std::atomic<std::uint64_t> agent_beat_ns;  // CLOCK_MONOTONIC of the last Self/Beat; 0: none yet
+  ProbeRecord probes[kProbeKinds];
 };
 static_assert(sizeof(StatusPage) <= StatusPage::kSize);
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);

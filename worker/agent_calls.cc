@@ -8,6 +8,7 @@ namespace flodea::worker {
 namespace {
 
 constexpr std::string_view kReadyMethod = "/flodea.agent.v1.Self/Ready";
+constexpr std::string_view kBeatMethod = "/flodea.agent.v1.Self/Beat";
 constexpr std::uint32_t kMaxCredit = 1U << 31;
 constexpr int kUnavailable = static_cast<int>(Code::kUnavailable);
 
@@ -104,6 +105,8 @@ void AgentCalls::open_call(const RpcRequest& request, const Method& method,
   if (request.deadline_ms)
     call.deadline = clock_.monotonic() + std::chrono::milliseconds(*request.deadline_ms);
   page_.add_call();
+  if (method.path == kBeatMethod)
+    page_.set_agent_beat(clock_.monotonic());  // with or without a control
   CallId id = next_id_++;
   launch(id, calls_.emplace(id, std::move(call)).first->second);
 }

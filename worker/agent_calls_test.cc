@@ -337,6 +337,18 @@ TEST_CASE("readiness is noted once control has taken it") {
   CHECK(s.reader.read()->ready);
 }
 
+TEST_CASE("a beat counts when it comes, with or without a control") {
+  Setup s;
+  CHECK(s.reader.read_health()->agent_beat == Nanos(0));
+  s.call(1, "flodea.agent.v1.Self/Beat");
+  CHECK(s.reader.read_health()->agent_beat == s.clock.monotonic());
+  auto& control = s.attach();
+  CHECK(control.started.size() == 1);  // it is repeated, and answered by the next
+  s.clock.advance(std::chrono::seconds(3));
+  s.call(2, "flodea.agent.v1.Self/Ready");
+  CHECK(s.reader.read_health()->agent_beat == s.clock.monotonic() - std::chrono::seconds(3));
+}
+
 TEST_CASE("when the agent's socket closes its calls are cancelled, and late answers go nowhere") {
   Setup s;
   auto& control = s.attach();

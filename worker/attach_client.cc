@@ -17,9 +17,29 @@ constexpr std::size_t kMaxWaiting = 16;
 constexpr std::uint32_t kMinLine = 4096, kMaxLine = 16 << 20;
 constexpr std::uint32_t kMaxCalls = 1024;
 constexpr std::uint64_t kMaxNanos = INT64_MAX;
+constexpr std::uint64_t kMaxTimeout = 24ull * 3600 * 1'000'000'000;
 
 Nanos nanos(std::uint64_t count) {
   return Nanos(static_cast<std::int64_t>(std::min(count, kMaxNanos)));
+}
+
+// A kind that this worker does not know makes the plan one that cannot be run (check_plan).
+ProbePlan probe_from(const v1::Probe& probe) {
+  return {.kind = static_cast<ProbeKind>(static_cast<std::uint32_t>(probe.kind()) - 1),
+          .command = {probe.command().begin(), probe.command().end()},
+          .every = nanos(probe.every_ns()),
+          .first_every = nanos(probe.first_every_ns()),
+          .timeout = nanos(std::min(probe.timeout_ns(), kMaxTimeout))};
+}
+
+std::vector<ProbePlan> probes_from(const v1::LaunchPlan& plan) {
+  std::vector<ProbePlan> out;
+  for (const v1::Probe& probe : plan.probes()) out.push_back(probe_from(probe));
+  return out;
+}
+
+v1::ProbeKind encode(ProbeKind kind) {
+  return static_cast<v1::ProbeKind>(static_cast<std::uint32_t>(kind) + 1);
 }
 
 LaunchPlan plan_from(const v1::LaunchPlan& plan) {
@@ -31,7 +51,8 @@ LaunchPlan plan_from(const v1::LaunchPlan& plan) {
           .gid = plan.gid(),
           .open_files = plan.open_files(),
           .processes = plan.pids(),
-          .drop_logs = plan.drop_logs()};
+          .drop_logs = plan.drop_logs(),
+          .probes = probes_from(plan)};
 }
 
 CallLimits limits_from(const v1::Attach& attach) {
@@ -138,6 +159,21 @@ void AttachClient::refuse(const std::string& why) {
   auto message = message_to(epoch_);
   message.mutable_refused()->set_why(why);
   send(message.SerializeAsString());
+}
+
+void AttachClient::say_probe_result(ProbeKind kind, std::string_view output) {
+  if (!waiting_.empty()) return;
+  auto message = message_to(epoch_);
+  message.mutable_probe_result()->set_kind(encode(kind));
+  message.mutable_probe_result()->set_output(std::string(output));
+  [[maybe_unused]] auto sent = send_fd_message(socket_, message.SerializeAsString());
+}
+
+void AttachClient::say_probe_slow(ProbeKind kind) {
+  if (!waiting_.empty()) return;
+  auto message = message_to(epoch_);
+  message.mutable_probe_slow()->set_kind(encode(kind));
+  [[maybe_unused]] auto sent = send_fd_message(socket_, message.SerializeAsString());
 }
 
 bool AttachClient::say_denied(const std::map<std::string, std::uint64_t>& calls) {

@@ -50,6 +50,9 @@ class AttachClient {
   void say_started(Nanos exec_boot, const std::vector<StartPhase>& phases);
   void say_exited(bool signaled, std::int32_t value, const std::string& exec_error);
   void refuse(const std::string& why);
+  // News for control; dropped when the socket is full, since the status page has the rest.
+  void say_probe_result(ProbeKind kind, std::string_view output);
+  void say_probe_slow(ProbeKind kind);
   // False: the socket is full, and the counts are to be said later.
   bool say_denied(const std::map<std::string, std::uint64_t>& calls);
 

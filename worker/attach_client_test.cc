@@ -101,6 +101,29 @@ TEST_CASE("an offer brings the socket, the plan and the limits") {
   CHECK(offer.limits.max_open_calls == 64);
 }
 
+TEST_CASE("a plan brings its probes, and what becomes of them is said") {
+  Setup s;
+  s.attach([](v1::Attach& attach) {
+    v1::Probe& probe = *attach.mutable_launch()->add_probes();
+    probe.set_kind(v1::PROBE_KIND_READINESS);
+    probe.add_command("check");
+    probe.set_every_ns(5'000'000'000);
+    probe.set_first_every_ns(1'000'000'000);
+    probe.set_timeout_ns(~0ull);
+  });
+  REQUIRE(s.heard.offers.size() == 1);
+  const ProbePlan& probe = s.heard.offers[0].plan->probes.at(0);
+  CHECK(probe.kind == ProbeKind::kReadiness);
+  CHECK(probe.command == std::vector<std::string>{"check"});
+  CHECK(probe.every == std::chrono::seconds(5));
+  CHECK(probe.first_every == std::chrono::seconds(1));
+  CHECK(probe.timeout == std::chrono::hours(24));
+  s.client.say_probe_slow(ProbeKind::kReadiness);
+  s.client.say_probe_result(ProbeKind::kReadiness, "no\xff");
+  CHECK(s.hear()->probe_slow().kind() == v1::PROBE_KIND_READINESS);
+  CHECK(s.hear()->probe_result().output() == "no\xff");
+}
+
 TEST_CASE("limits stay within what the worker can bear") {
   Setup s;
   s.attach([](v1::Attach& attach) {

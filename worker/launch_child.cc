@@ -5,6 +5,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/close_range.h>
+#include <linux/sched.h>
 #include <linux/securebits.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -43,7 +44,8 @@ bool place(int fd, int number) {
 
 void arrange_descriptors(const ChildPlan& plan) {
   bool ok = place(plan.report, kReportFd);  // first, so that the rest can be told
-  ok = ok && place(plan.ruleset, kRulesetFd) && place(plan.listener, kListenerFd);
+  ok = ok && place(plan.ruleset, kRulesetFd) && place(plan.listener, kListenerFd) &&
+       place(plan.prober, kProberFd);
   ok = ok && ::dup3(plan.dev_null, 0, 0) >= 0 && ::dup3(plan.stdout_fd, 1, 0) >= 0 &&
        ::dup3(plan.stderr_fd, 2, 0) >= 0 && ::dup3(plan.calls, fd_layout::agent::kCalls, 0) >= 0;
   if (!ok || ::syscall(SYS_close_range, kFirstFreeFd, ~0U, 0) != 0)
@@ -131,6 +133,14 @@ void load_filter(const ChildPlan& plan) {
   ::syscall(SYS_close_range, listener, listener, 0);  // it closes on exec all the same
 }
 
+// A sibling, after the last restriction: so it is held by the same domain and the same filter.
+void start_prober(const ChildPlan& plan) {
+  if (plan.prober < 0) return;
+  long pid = ::syscall(SYS_clone, CLONE_PARENT, nullptr, nullptr, nullptr, 0);
+  if (pid < 0) give_up(LaunchStep::kProber);
+  if (pid == 0) run_prober(*plan.probes, kProberFd);
+}
+
 }  // namespace
 
 void run_child(const ChildPlan& plan) {
@@ -142,8 +152,11 @@ void run_child(const ChildPlan& plan) {
   if (::chdir(plan.cwd) != 0) give_up(LaunchStep::kDirectory);
   drop_capabilities();
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) give_up(LaunchStep::kNoNewPrivileges);
+  // For the prober; execve makes the agent what its file says.
+  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) give_up(LaunchStep::kProber);
   enter_domain(plan);
   load_filter(plan);
+  start_prober(plan);
   report(LaunchStep::kExec, 0);
   ::execve(plan.executable, plan.argv, plan.envp);
   give_up(LaunchStep::kExec);

@@ -28,10 +28,10 @@ Status make_nonblocking(int fd) {
 }
 
 struct AgentEnds {
-  UniqueFd dev_null, stdout_fd, stderr_fd, calls, report, ruleset, listener;
+  UniqueFd dev_null, stdout_fd, stderr_fd, calls, report, ruleset, listener, prober;
 };
 
-Status make_channels(bool with_listener, Launched& ours, AgentEnds& theirs) {
+Status make_channels(bool with_listener, bool with_prober, Launched& ours, AgentEnds& theirs) {
   auto out = TRY(make_pipe());
   auto err = TRY(make_pipe());
   auto report = TRY(make_pipe());
@@ -47,6 +47,12 @@ Status make_channels(bool with_listener, Launched& ours, AgentEnds& theirs) {
     theirs.listener = TRY(raise(std::move(pair.second)));
     ours.listener = std::move(pair.first);
   }
+  if (with_prober) {
+    auto pair = TRY(make_socketpair(SOCK_SEQPACKET));
+    theirs.prober = TRY(raise(std::move(pair.second)));
+    TRY(make_nonblocking(pair.first.get()));
+    ours.prober = std::move(pair.first);
+  }
   ours.stdout_pipe = std::move(out.first);
   ours.stderr_pipe = std::move(err.first);
   ours.report = std::move(report.first);
@@ -54,6 +60,52 @@ Status make_channels(bool with_listener, Launched& ours, AgentEnds& theirs) {
   for (int fd : {ours.stdout_pipe.get(), ours.stderr_pipe.get(), ours.report.get()})
     TRY(make_nonblocking(fd));
   return {};
+}
+
+// Where execve is to look for a probe's program: the path, or its name in each directory of PATH.
+std::vector<std::string> candidates(const std::string& program,
+                                    const std::vector<std::string>& env) {
+  if (program.find('/') != std::string::npos) return {program};
+  std::string_view path = "/usr/local/bin:/usr/bin:/bin";
+  for (const std::string& entry : env)
+    if (entry.starts_with("PATH=")) path = std::string_view(entry).substr(5);
+  std::vector<std::string> out;
+  while (!path.empty()) {
+    std::size_t colon = std::min(path.find(':'), path.size());
+    if (colon != 0) out.push_back(std::string(path.substr(0, colon)) + "/" + program);
+    path.remove_prefix(std::min(colon + 1, path.size()));
+  }
+  return out;
+}
+
+// All that the prober needs of its memory, made before the fork.
+struct Probes {
+  std::array<std::vector<std::string>, kProbeKinds> paths;
+  std::array<std::vector<char*>, kProbeKinds> path_pointers, argv;
+  std::vector<std::string> env;
+  std::vector<char*> envp;
+  ProberPlan plan{};
+
+  explicit Probes(const LaunchPlan& launch) : env(launch.env) {
+    std::erase_if(env, [](const std::string& entry) { return entry.starts_with("FLODEA_FD="); });
+    envp = pointers(env);
+    plan.envp = envp.data();
+    for (const ProbePlan& probe : launch.probes) {
+      auto i = static_cast<std::size_t>(probe.kind);
+      paths[i] = candidates(probe.command.front(), env);
+      path_pointers[i] = pointers(paths[i]);
+      argv[i] = pointers(probe.command);
+      plan.commands[i] = {.candidates = path_pointers[i].data(),
+                          .argv = argv[i].data(),
+                          .timeout_ns = probe.timeout.count()};
+    }
+  }
+};
+
+bool is_sound(const ProbePlan& probe) {
+  return static_cast<std::uint32_t>(probe.kind) < kProbeKinds && !probe.command.empty() &&
+         !probe.command.front().empty() && probe.every >= kMinProbePeriod &&
+         probe.first_every >= kMinProbePeriod && probe.timeout > Nanos(0);
 }
 
 }  // namespace
@@ -67,6 +119,8 @@ Status check_plan(const LaunchPlan& plan) {
     return fail(Code::kInvalidArgument, "the plan would run the agent as root");
   if (plan.open_files < 8)
     return fail(Code::kInvalidArgument, "the plan allows fewer than 8 open files");
+  if (plan.probes.size() > kProbeKinds || !std::ranges::all_of(plan.probes, is_sound))
+    return fail(Code::kInvalidArgument, "the plan has a probe that cannot be run");
   return {};
 }
 
@@ -96,6 +150,8 @@ const char* step_name(LaunchStep step) {
       return "seccomp filter";
     case LaunchStep::kListener:
       return "seccomp listener";
+    case LaunchStep::kProber:
+      return "prober";
   }
   return "unknown step";
 }
@@ -105,7 +161,7 @@ Result<Launched> launch_agent(const LaunchPlan& plan, const LandlockDomain& doma
   TRY(check_plan(plan));
   Launched ours;
   AgentEnds theirs;
-  TRY(make_channels(filter.reports(), ours, theirs));
+  TRY(make_channels(filter.reports(), !plan.probes.empty(), ours, theirs));
   if (domain.abi() != 0) {
     theirs.ruleset =
         TRY(adopt_fd(::fcntl(domain.ruleset(), F_DUPFD_CLOEXEC, kFirstFreeFd), "fcntl F_DUPFD"));
@@ -115,6 +171,7 @@ Result<Launched> launch_agent(const LaunchPlan& plan, const LandlockDomain& doma
   env.emplace_back("FLODEA_FD=3");
   auto argv = pointers(plan.argv);
   auto envp = pointers(env);
+  Probes probes(plan);
   ChildPlan child{.executable = plan.executable.c_str(),
                   .argv = argv.data(),
                   .envp = envp.data(),
@@ -130,7 +187,9 @@ Result<Launched> launch_agent(const LaunchPlan& plan, const LandlockDomain& doma
                   .calls = theirs.calls.get(),
                   .report = theirs.report.get(),
                   .ruleset = theirs.ruleset.get(),
-                  .listener = theirs.listener.get()};
+                  .listener = theirs.listener.get(),
+                  .prober = theirs.prober.get(),
+                  .probes = &probes.plan};
   pid_t pid = ::_Fork();  // no atfork handlers, no locks: the child makes system calls only
   if (pid < 0) return fail_errno("fork");
   if (pid == 0) run_child(child);

@@ -10,9 +10,20 @@
 #include "base/clock.h"
 #include "base/pid_fd.h"
 #include "worker/landlock_domain.h"
+#include "worker/prober.h"
 #include "worker/seccomp_filter.h"
 
 namespace flodea::worker {
+
+inline constexpr Nanos kMinProbePeriod = std::chrono::milliseconds(100);
+
+struct ProbePlan {
+  ProbeKind kind = ProbeKind::kStartup;
+  std::vector<std::string> command;
+  Nanos every{};        // from one beginning to the next
+  Nanos first_every{};  // the same, until it first succeeds
+  Nanos timeout{};
+};
 
 struct LaunchPlan {
   std::string executable;  // absolute
@@ -24,6 +35,7 @@ struct LaunchPlan {
   std::uint32_t open_files = 0;  // RLIMIT_NOFILE
   std::uint32_t processes = 0;   // RLIMIT_NPROC, 0: none
   bool drop_logs = false;
+  std::vector<ProbePlan> probes;  // at most one of a kind
 };
 Status check_plan(const LaunchPlan& plan);
 
@@ -41,6 +53,7 @@ enum class LaunchStep : std::int32_t {
   kLandlock,
   kFilter,
   kListener,
+  kProber,
 };
 const char* step_name(LaunchStep step);
 
@@ -57,6 +70,7 @@ struct Launched {
   UniqueFd stdout_pipe;
   UniqueFd stderr_pipe;
   UniqueFd report;    // LaunchReports; EOF once execve has succeeded or the child is gone
+  UniqueFd prober;    // SEQPACKET (prober.h); invalid without probes
   UniqueFd listener;  // SEQPACKET: one message with the seccomp listener. Invalid when the filter
                       // reports nothing
 };
@@ -75,13 +89,15 @@ struct ChildPlan {
   const SeccompFilter* filter;
   // Descriptors as they are at the fork, each above kFirstFreeFd.
   int dev_null, stdout_fd, stderr_fd, calls, report;
-  int ruleset, listener;  // -1: none
+  int ruleset, listener, prober;  // -1: none
+  const ProberPlan* probes;
 };
 // Numbers in the child: 0–3 are the agent's, these close on exec, all above is closed.
 inline constexpr int kReportFd = 4;
 inline constexpr int kRulesetFd = 5;
 inline constexpr int kListenerFd = 6;
-inline constexpr int kFirstFreeFd = 7;
+inline constexpr int kProberFd = 7;
+inline constexpr int kFirstFreeFd = 8;
 
 [[noreturn]] void run_child(const ChildPlan& plan);
 

@@ -50,6 +50,7 @@ Worker::Worker(std::unique_ptr<EventLoop> loop, StatusPageWriter page, SeccompFi
       refused_(*loop_, page_),
       channels_(*loop_),
       calls_(*loop_, channels_, page_, clock_),
+      probes_(*loop_, page_, clock_, *this),
       begun_(clock_.boot()) {}
 
 Status Worker::start() {
@@ -105,6 +106,7 @@ void Worker::on_stop(Nanos grace, std::string_view reason) {
     [[maybe_unused]] auto sent =
         agent_.send_signal(SIGTERM);  // gone already: its end is on the way to us
   }
+  probes_.end();
   page_.set_phase(WorkerPhase::kStopping);
   Nanos at = clock_.monotonic() + std::min(grace, Nanos(std::chrono::hours(24)));
   if (kill_at_ && *kill_at_ <= at) return;
@@ -164,6 +166,7 @@ Status Worker::adopt(Launched launched, const LaunchPlan& plan, CallLimits limit
   TRY(loop_->watch(report_.get(), EPOLLIN, [this](std::uint32_t) { read_reports(); }));
   TRY(logs_.start(std::move(launched.stdout_pipe), std::move(launched.stderr_pipe),
                   plan.drop_logs ? WhenFull::kDrop : WhenFull::kBlock));
+  if (launched.prober) TRY(probes_.start(std::move(launched.prober), plan.probes));
   return calls_.start(std::move(launched.calls), limits);
 }
 
@@ -197,7 +200,15 @@ void Worker::agent_started(Nanos exec_boot) {
   attach_.say_started(exec_boot, {{"attach", attached_ - begun_},
                                   {"fork", forked_ - attached_},
                                   {"exec", std::max(exec_boot - forked_, Nanos(0))}});
+  probes_.begin();
 }
+
+// --- its health ---
+
+void Worker::on_probe_result(ProbeKind kind, std::string_view output) {
+  attach_.say_probe_result(kind, output);
+}
+void Worker::on_probe_slow(ProbeKind kind) { attach_.say_probe_slow(kind); }
 
 // --- the agent's end ---
 
@@ -217,6 +228,7 @@ void Worker::reap() {
 
 void Worker::agent_ended(int wait_status) {
   read_reports();
+  probes_.end();
   state_ = State::kEnded;
   exit_signaled_ = WIFSIGNALED(wait_status);
   exit_value_ = exit_signaled_ ? WTERMSIG(wait_status) : WEXITSTATUS(wait_status);

@@ -16,11 +16,12 @@
 #include "worker/grpc_channel.h"
 #include "worker/launcher.h"
 #include "worker/log_forwarder.h"
+#include "worker/probes.h"
 #include "worker/refused_calls.h"
 
 namespace flodea::worker {
 
-class Worker final : private AttachClient::Handler {
+class Worker final : private AttachClient::Handler, private Probes::Listener {
  public:
   static constexpr Nanos kHeartbeat = std::chrono::seconds(1);
   static constexpr Nanos kFlushLimit =
@@ -41,6 +42,8 @@ class Worker final : private AttachClient::Handler {
   void on_attach(AttachOffer offer) override;
   void on_stop(Nanos grace, std::string_view reason) override;
   void on_set_deadline(Nanos boot) override;
+  void on_probe_result(ProbeKind kind, std::string_view output) override;
+  void on_probe_slow(ProbeKind kind) override;
 
   void launch(const LaunchPlan& plan, CallLimits limits);
   Status adopt(Launched launched, const LaunchPlan& plan, CallLimits limits);
@@ -70,6 +73,7 @@ class Worker final : private AttachClient::Handler {
   RefusedCalls refused_;
   GrpcChannels channels_;
   AgentCalls calls_;
+  Probes probes_;
 
   enum class State { kIdle, kLaunching, kRunning, kEnded } state_ = State::kIdle;
   bool finishing_ = false;

@@ -59,6 +59,7 @@ class WorkerHarness {
   std::vector<LogFrame> remaining_logs();
 
   Result<StatusSnapshot> status() const { return page_.read(); }
+  Result<HealthSnapshot> health() const { return page_.read_health(); }
   Result<bool> ended(int timeout_ms) const { return process_.ended(timeout_ms); }
   const PidFd& process() const { return process_; }
 
