@@ -122,6 +122,13 @@ grpc::ServerUnaryReactor* SelfService::Ready(grpc::CallbackServerContext* contex
   return finish(context, {});
 }
 
+// The worker has noted it when it passed: it counts while control is away, too.
+grpc::ServerUnaryReactor* SelfService::Beat(grpc::CallbackServerContext* context,
+                                            const v1::BeatRequest* /*request*/,
+                                            v1::BeatResponse* /*response*/) {
+  return finish(context, {});
+}
+
 grpc::ServerWriteReactor<v1::StopNotice>* SelfService::WatchStop(
     grpc::CallbackServerContext* /*context*/, const v1::WatchStopRequest* /*request*/) {
   auto stream = std::make_unique<StopStream>(stop_);

@@ -21,6 +21,9 @@ class SelfService final : public v1::Self::CallbackService {
   grpc::ServerUnaryReactor* Ready(grpc::CallbackServerContext* context,
                                   const v1::ReadyRequest* request,
                                   v1::ReadyResponse* response) override;
+  grpc::ServerUnaryReactor* Beat(grpc::CallbackServerContext* context,
+                                 const v1::BeatRequest* request,
+                                 v1::BeatResponse* response) override;
   grpc::ServerWriteReactor<v1::StopNotice>* WatchStop(grpc::CallbackServerContext* context,
                                                       const v1::WatchStopRequest* request) override;
 

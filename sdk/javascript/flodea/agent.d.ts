@@ -41,6 +41,9 @@ export function usage(options?: CallOptions): Promise<Usage>;
 /** Says that it is ready to serve: with `readiness: {signal: self}` in its manifest it is `running` from now on. */
 export function ready(options?: CallOptions): Promise<void>;
 
+/** Says that it is still at work: with `liveness: {beat: 30s}` in its manifest it is hung, and ended, if it does not for so long. */
+export function beat(options?: CallOptions): Promise<void>;
+
 /** A structured record in its log; message and fields ≤ 8 KiB in all. ResourceExhausted: over its rate of log bytes. */
 export function log(
   message: string,

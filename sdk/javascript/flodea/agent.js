@@ -35,6 +35,10 @@ export async function ready(options) {
   await call("flodea.agent.v1.Self/Ready", {}, options);
 }
 
+export async function beat(options) {
+  await call("flodea.agent.v1.Self/Beat", {}, options);
+}
+
 export async function log(message, level = "info", fields = {}, options) {
   if (!Object.hasOwn(LEVELS, level)) throw new InvalidArgument(`level must be one of ${Object.keys(LEVELS).join(", ")}, not ${level}`);
   const record = { level: LEVELS[level], message: String(message) };

@@ -270,6 +270,10 @@ def ready() -> Call:
     return Call("flodea.agent.v1.Self/Ready", {})
 
 
+def beat() -> Call:
+    return Call("flodea.agent.v1.Self/Beat", {})
+
+
 def log(message: str, level: str, fields: dict) -> Call:
     if level not in LEVELS:
         raise InvalidArgument(f"level must be one of {', '.join(LEVELS)}, not {level!r}")

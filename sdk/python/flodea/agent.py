@@ -27,6 +27,11 @@ def ready() -> None:
     _run(_api.ready())
 
 
+def beat() -> None:
+    """Says that it is still at work: with `liveness: {beat: 30s}` in its manifest it is hung, and ended, if it does not for so long."""
+    _run(_api.beat())
+
+
 def log(message: str, level: str = "info", **fields: object) -> None:
     """A structured record in its log. level: "debug", "info", "warning" or "error"; message and fields ≤ 8 KiB in all.
 

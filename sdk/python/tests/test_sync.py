@@ -226,13 +226,14 @@ class Modules(WorkerTestCase):
             "flodea.agent.v1.Self/Describe": {"name": "ledger", "generation": "3", "specJson": '{"bundle":"b"}',
                                               "limits": {"memoryBytes": "1048576", "pids": 64}},
             "flodea.agent.v1.Self/Usage": {"cpuNanos": "12", "pids": 2},
-            "flodea.agent.v1.Self/Ready": {},
+            "flodea.agent.v1.Self/Ready": {}, "flodea.agent.v1.Self/Beat": {},
         })
         about = flodea.agent.describe()
         self.assertEqual((about.name, about.generation, about.spec), ("ledger", 3, {"bundle": "b"}))
         self.assertEqual((about.limits.memory_bytes, about.limits.pids), (1048576, 64))
         self.assertEqual(flodea.agent.usage().cpu_nanos, 12)
         self.assertIsNone(flodea.agent.ready())
+        self.assertIsNone(flodea.agent.beat())
 
     def test_structured_records_and_pythons_logging(self):
         worker = self.connect({"flodea.agent.v1.Self/Log": {}})

@@ -121,6 +121,9 @@ enum flodea_level { FLODEA_DEBUG = 1, FLODEA_INFO = 2, FLODEA_WARNING = 3, FLODE
 int flodea_log(enum flodea_level level, const char* message);
 // With `readiness: {signal: self}` in its manifest the agent is `running` from now on.
 int flodea_ready(void);
+// With `liveness: {beat: 30s}` in its manifest an agent that does not say this for so long is hung,
+// and ended.
+int flodea_beat(void);
 
 // Whether it was asked to stop: 1, 0, or below 0. Does not wait. Once this or flodea_wait_stop was
 // called SIGTERM no longer ends the module: end it, within `stop_timeout` of the manifest.

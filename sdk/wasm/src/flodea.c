@@ -245,6 +245,8 @@ int flodea_log(enum flodea_level level, const char *message) {
 
 int flodea_ready(void) { return flodea_call("flodea.agent.v1.Self/Ready", NULL, NULL); }
 
+int flodea_beat(void) { return flodea_call("flodea.agent.v1.Self/Beat", NULL, NULL); }
+
 int flodea_wait_stop(int32_t timeout_ms) {
   static const char request[] = "{\"method\":\"flodea.agent.v1.Self/WatchStop\",\"params\":{}}";
   char notice[FIRST_CAPACITY];

@@ -289,6 +289,9 @@ TEST_CASE("an agent describes itself, logs, and says that it is ready") {
   Call call;
   agent::v1::ReadyResponse response;
   REQUIRE(stub->Ready(&call.context, {}, &response).ok());
+  Call beat;
+  agent::v1::BeatResponse beaten;
+  REQUIRE(stub->Beat(&beat.context, {}, &beaten).ok());
   std::lock_guard lock(f.backend.mutex_);
   CHECK(f.backend.ready_agent == id);
   CHECK(f.backend.ready_generation == Generation{7});

@@ -29,6 +29,11 @@ async def ready() -> None:
     await _run(_api.ready())
 
 
+async def beat() -> None:
+    """As `flodea.agent.beat`."""
+    await _run(_api.beat())
+
+
 async def log(message: str, level: str = "info", **fields: object) -> None:
     """As `flodea.agent.log`."""
     await _run(_api.log(message, level, fields))

@@ -114,6 +114,11 @@ export namespace agent {
     return call("flodea.agent.v1.Self/Ready").length > 0;
   }
 
+  /** With `liveness: {beat: 30s}` in its manifest an agent that does not say this for so long is hung, and ended. */
+  export function beat(): bool {
+    return call("flodea.agent.v1.Self/Beat").length > 0;
+  }
+
   /**
    * Whether it was asked to stop, after waiting at most `timeoutMs` (below 0: however long). false with a lastStatus other than
    * TIMED_OUT: it failed. Once this was called SIGTERM no longer ends the module: end it, within its `stop_timeout`.
