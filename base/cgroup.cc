@@ -211,6 +211,30 @@ Result<CgroupUsage> CgroupReader::read() const {
   return usage;
 }
 
+std::string CgroupReader::text(Controller controller, const char* file) const {
+  const UniqueFd& dir = dirs_[index(controller)];
+  auto text = dir ? read_text(dir.get(), file) : Result<std::string>("");
+  return text.value_or("");
+}
+
+CgroupStrain CgroupReader::strain() const {
+  CgroupStrain strain;
+  bool v2 = layout_ == CgroupLayout::kV2;
+  std::string cpu = text(v2 ? Controller::kUnified : Controller::kCpu, "cpu.stat");
+  strain.throttled_nanos =
+      v2 ? figure_of(cpu, "throttled_usec") * 1000 : figure_of(cpu, "throttled_time");
+  // "full avg10=0.00 avg60=0.00 avg300=0.00 total=123"
+  std::string pressure = text(Controller::kUnified, "cpu.pressure");
+  std::size_t full = pressure.find("full ");
+  std::size_t total = full == std::string::npos ? full : pressure.find("total=", full);
+  if (total != std::string::npos)
+    strain.starved_nanos = to_number(std::string_view(pressure).substr(total + 6)) * 1000;
+  strain.frozen_nanos =
+      figure_of(text(Controller::kUnified, "cgroup.stat.local"), "frozen_usec") * 1000;
+  strain.frozen = figure_of(text(Controller::kUnified, "cgroup.events"), "frozen") != 0;
+  return strain;
+}
+
 // ---- one group
 
 Result<Cgroup> Cgroup::open(std::vector<CgroupPath> paths) {

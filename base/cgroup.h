@@ -54,6 +54,15 @@ struct CgroupUsage {
   std::uint64_t pids = 0;
 };
 
+// How long a group was kept from running, since it was made. What the layout or the kernel cannot
+// tell is 0.
+struct CgroupStrain {
+  std::uint64_t throttled_nanos = 0;  // by its CPU limit, of all CPUs
+  std::uint64_t starved_nanos = 0;    // none of its tasks got a CPU, though some wanted one (PSI)
+  std::uint64_t frozen_nanos = 0;
+  bool frozen = false;  // now
+};
+
 // Where the hierarchies are, from the text of /proc/self/mountinfo and /proc/self/cgroup. `own` is
 // the group this process is in.
 struct CgroupHierarchies {
@@ -70,9 +79,11 @@ class CgroupReader {
  public:
   static Result<CgroupReader> open(std::span<const CgroupPath> paths);
   Result<CgroupUsage> read() const;  // what the layout cannot tell is 0
+  CgroupStrain strain() const;
 
  private:
   CgroupReader() = default;
+  std::string text(CgroupController controller, const char* file) const;
   CgroupLayout layout_ = CgroupLayout::kV2;
   std::array<UniqueFd, kCgroupControllers> dirs_;
 };

@@ -21,6 +21,21 @@ std::string memory_text(const pb::Agent& agent) {
   return format_bytes(agent.usage().memory_bytes()) + "/" + agent.spec().resources().memory();
 }
 
+// "failing (3 of 3)": as often as it takes.
+bool has_failed(std::string_view probe) {
+  std::size_t begin = probe.find('('), middle = probe.find(" of "), end = probe.find(')');
+  if (begin >= middle || middle >= end || end == std::string_view::npos) return false;
+  return probe.substr(begin + 1, middle - begin - 1) == probe.substr(middle + 4, end - middle - 4);
+}
+
+// A running agent that its readiness probe calls unready is one that runs all the same.
+std::string state_text(const pb::Agent& agent) {
+  std::string text(state_word(agent.state()));
+  if (agent.frozen()) return text + " (frozen)";
+  bool unready = has_failed(agent.health().readiness());
+  return agent.state() == pb::STATE_RUNNING && unready ? text + " (not ready)" : text;
+}
+
 std::string reason_text(const pb::Agent& agent) {
   std::string text = agent.reason();
   if (!agent.message().empty() && agent.message() != text)
@@ -44,10 +59,6 @@ class Sheet {
   std::string text_;
 };
 
-std::string state_of(const pb::Agent& agent) {
-  return std::string(state_word(agent.state())) + (agent.frozen() ? " (frozen)" : "");
-}
-
 std::string revision_text(const pb::Agent& agent) {
   if (agent.proven_revision() == agent.revision()) return fmt::format("{}", agent.revision());
   return fmt::format("{}, not proven yet", agent.revision());
@@ -57,7 +68,7 @@ void write_state(const pb::Agent& agent, Nanos now, Sheet& sheet) {
   sheet.line("name", agent.name());
   sheet.line("id", agent.id());
   for (const auto& [key, value] : agent.labels()) sheet.line("label", key + "=" + value);
-  sheet.line("state", fmt::format("{} for {}", state_of(agent), age(agent.state_since(), now)));
+  sheet.line("state", fmt::format("{} for {}", state_text(agent), age(agent.state_since(), now)));
   sheet.line("desired", agent.desired_running() ? "running" : "stopped");
   sheet.line("reason", reason_text(agent));
   if (agent.has_exit_code()) sheet.line("exit code", std::to_string(agent.exit_code()));
@@ -66,6 +77,13 @@ void write_state(const pb::Agent& agent, Nanos now, Sheet& sheet) {
   sheet.line("generation",
              fmt::format("{} (revision {})", agent.generation(), revision_text(agent)));
   sheet.line("created", time_text(agent.created()));
+}
+
+std::string probe_text(const pb::ExecProbe& probe) {
+  std::string command;
+  for (const std::string& word : probe.command()) command += (command.empty() ? "" : " ") + word;
+  return fmt::format("{}; every {}, within {}, {} failures", printable(command), probe.every(),
+                     probe.timeout(), probe.failures());
 }
 
 void write_spec(const pb::AgentSpec& spec, Sheet& sheet) {
@@ -100,6 +118,22 @@ void write_spec(const pb::AgentSpec& spec, Sheet& sheet) {
   sheet.inner("log",
               fmt::format("keeps {}, {} when full", spec.logs().keep(), spec.logs().when_full()));
   sheet.inner("ready on", spec.readiness().signal());
+  if (spec.has_startup()) sheet.inner("start-up probe", probe_text(spec.startup().exec()));
+  if (spec.readiness().has_exec())
+    sheet.inner("readiness probe", probe_text(spec.readiness().exec()));
+  if (spec.liveness().has_exec()) sheet.inner("liveness probe", probe_text(spec.liveness().exec()));
+  if (!spec.liveness().beat().empty())
+    sheet.inner("beats", "at least every " + spec.liveness().beat());
+}
+
+void write_health(const pb::Agent& agent, Sheet& sheet) {
+  const pb::Health& health = agent.health();
+  if (health.startup().empty() && health.readiness().empty() && health.liveness().empty()) return;
+  sheet.section("health");
+  if (!health.startup().empty()) sheet.inner("start-up", health.startup());
+  if (!health.readiness().empty()) sheet.inner("readiness", health.readiness());
+  if (!health.liveness().empty()) sheet.inner("liveness", health.liveness());
+  if (!health.message().empty()) sheet.inner("last failure", printable(health.message()));
 }
 
 void write_usage(const pb::Agent& agent, Sheet& sheet) {
@@ -161,7 +195,7 @@ void write_host(const pb::Node& node, Nanos now, Sheet& sheet) {
 std::string agents_table(const pb::ListResponse& list, Nanos now) {
   Table table({"NAME", "STATE", "RESTARTS", "AGE", "CPU", "MEMORY", "REASON"});
   for (const pb::Agent& agent : list.agents()) {
-    table.add({agent.name(), state_of(agent), std::to_string(agent.restarts()),
+    table.add({agent.name(), state_text(agent), std::to_string(agent.restarts()),
                age(agent.created(), now), cpu_text(agent), memory_text(agent), reason_text(agent)});
   }
   return table.text();
@@ -170,6 +204,7 @@ std::string agents_table(const pb::ListResponse& list, Nanos now) {
 std::string agent_text(const pb::Agent& agent, Nanos now) {
   Sheet sheet;
   write_state(agent, now, sheet);
+  write_health(agent, sheet);
   write_spec(agent.spec(), sheet);
   write_usage(agent, sheet);
   write_sandbox(agent, sheet);

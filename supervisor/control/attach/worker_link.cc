@@ -33,6 +33,25 @@ pb::ToWorker message_of(Epoch epoch) {
   return message;
 }
 
+// Until it first succeeds, at most so far apart: what waits for it is not to wait for long.
+constexpr Nanos kFirstEvery = std::chrono::seconds(1);
+
+void add_probe(pb::LaunchPlan& out, pb::ProbeKind kind, const std::optional<ExecProbe>& probe) {
+  if (!probe) return;
+  pb::Probe& added = *out.add_probes();
+  added.set_kind(kind);
+  for (const std::string& word : probe->command) added.add_command(word);
+  added.set_every_ns(static_cast<std::uint64_t>(probe->every.count()));
+  added.set_timeout_ns(static_cast<std::uint64_t>(probe->timeout.count()));
+  added.set_first_every_ns(static_cast<std::uint64_t>(std::min(probe->every, kFirstEvery).count()));
+}
+
+// Of a kind that only a later worker knows nothing follows.
+std::optional<ProbeKind> kind_of(pb::ProbeKind kind) {
+  if (kind < pb::PROBE_KIND_STARTUP || kind > pb::PROBE_KIND_LIVENESS) return std::nullopt;
+  return static_cast<ProbeKind>(static_cast<std::uint32_t>(kind) - 1);
+}
+
 void fill(pb::LaunchPlan& out, const LaunchOrder& order) {
   out.set_executable(order.plan.executable);
   for (const std::string& arg : order.plan.argv) out.add_argv(arg);
@@ -43,6 +62,9 @@ void fill(pb::LaunchPlan& out, const LaunchOrder& order) {
   out.set_open_files(order.open_files);
   out.set_drop_logs(order.drop_logs);
   out.set_pids(order.pids);
+  add_probe(out, pb::PROBE_KIND_STARTUP, order.startup);
+  add_probe(out, pb::PROBE_KIND_READINESS, order.readiness);
+  add_probe(out, pb::PROBE_KIND_LIVENESS, order.liveness);
 }
 
 // A worker's text on its way to logs, events and operators. A quotation mark would end a value of a
@@ -195,6 +217,15 @@ void WorkerLink::take(const std::string& bytes) {
         calls.push_back({text_of(call.name()), call.count()});
       }
       return events_.on_denied(calls);
+    }
+    case pb::FromWorker::kProbeResult: {
+      auto kind = kind_of(message.probe_result().kind());
+      if (!kind) return void(++ignored_);
+      return events_.on_probe_result(*kind, text_of(message.probe_result().output()));
+    }
+    case pb::FromWorker::kProbeSlow: {
+      auto kind = kind_of(message.probe_slow().kind());
+      return kind ? events_.on_probe_slow(*kind) : void(++ignored_);
     }
     case pb::FromWorker::kExited:
       return;  // the status page says it for certain

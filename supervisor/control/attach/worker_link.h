@@ -18,6 +18,7 @@
 #include "base/event_loop.h"
 #include "base/fd_message.h"
 #include "base/ids.h"
+#include "base/status_page.h"
 #include "runtimes/runtime.h"
 #include "supervisor/control/lifecycle/lifecycle.h"
 
@@ -41,6 +42,9 @@ class WorkerEvents {
   virtual void on_started(Nanos exec_boot, std::vector<PhaseTime> phases) = 0;
   virtual void on_refused(const std::string& why) = 0;
   virtual void on_denied(const std::vector<DeniedSyscall>& calls) = 0;
+  // A look at the status page is worth while; `output`: what the run printed last.
+  virtual void on_probe_result(ProbeKind kind, const std::string& output) = 0;
+  virtual void on_probe_slow(ProbeKind kind) = 0;
 };
 
 struct LaunchOrder {
@@ -48,6 +52,7 @@ struct LaunchOrder {
   std::uint32_t open_files = 0;
   std::uint32_t pids = 0;
   bool drop_logs = false;
+  std::optional<ExecProbe> startup, readiness, liveness;
 };
 
 class WorkerLink {

@@ -15,6 +15,13 @@ namespace pb = flodea::attach::v1;
 namespace {
 
 struct Heard final : WorkerEvents {
+  std::vector<std::string> probes;  // "liveness slow"
+  void on_probe_result(ProbeKind kind, const std::string& output) override {
+    probes.push_back(std::to_string(static_cast<unsigned>(kind)) + " " + output);
+  }
+  void on_probe_slow(ProbeKind kind) override {
+    probes.push_back(std::to_string(static_cast<unsigned>(kind)) + " slow");
+  }
   int hellos = 0, denied = 0;
   Nanos started{};
   std::string refused, version, denied_name;
@@ -79,6 +86,39 @@ TEST_CASE("the worker gets epoch, plan and its end of the calls") {
   CHECK(message->attach().launch().uid() == 1000);
   CHECK(message->attach().launch().drop_logs());
   CHECK(fds.size() == 1);
+}
+
+TEST_CASE("the worker gets the probes, the first runs of each no further apart than a second") {
+  Bench b;
+  auto calls = make_socketpair(SOCK_STREAM);
+  ExecProbe probe{.command = {"a", "b"}, .every = 10s, .timeout = 2s, .failures = 3};
+  b.client->attach({.liveness = probe}, std::move(calls->first));
+  auto message = b.hear();
+  REQUIRE(message);
+  REQUIRE(message->attach().launch().probes_size() == 1);
+  const pb::Probe& sent = message->attach().launch().probes(0);
+  CHECK(sent.kind() == pb::PROBE_KIND_LIVENESS);
+  CHECK(sent.command(1) == "b");
+  CHECK(sent.every_ns() == 10'000'000'000);
+  CHECK(sent.first_every_ns() == 1'000'000'000);
+  CHECK(sent.timeout_ns() == 2'000'000'000);
+}
+
+TEST_CASE("what a probe printed is a line, and a kind that is none is not passed on") {
+  Bench b;
+  b.say([](auto& m) { m.mutable_probe_slow()->set_kind(pb::PROBE_KIND_LIVENESS); });
+  b.say([](auto& m) {
+    m.mutable_probe_result()->set_kind(pb::PROBE_KIND_READINESS);
+    m.mutable_probe_result()->set_output("no\n\xff\x1b[2Janswer\n");
+  });
+  b.say([](auto& m) { m.mutable_probe_slow(); });
+  b.say([](auto& m) { m.mutable_probe_result()->set_kind(static_cast<pb::ProbeKind>(77)); });
+  b.turn(4);
+  REQUIRE(b.heard.probes.size() == 2);
+  CHECK(b.heard.probes[0] == "2 slow");
+  CHECK(b.heard.probes[1].find_first_of("\n\x1b") == std::string::npos);
+  CHECK(is_utf8(b.heard.probes[1]));
+  CHECK(b.client->ignored() == 2);
 }
 
 TEST_CASE("what the worker says is heard, if it is said to this control") {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "supervisor/control/lifecycle/health_judge.h"
 #include "supervisor/control/lifecycle/machine.h"
 #include "supervisor/control/root_client/root_client.h"
 
@@ -26,6 +27,7 @@ struct Presented {
   std::uint32_t uid_base = 0;
   std::optional<Nanos> executed;  // monotonic; set when it was adopted while its agent ran
   bool ready = false;
+  std::optional<HealthReport> health;  // as far as it is known
 };
 
 // Events of an instance. What is late, doubled or of another generation is the engine's to ignore.
@@ -42,6 +44,10 @@ class EffectEvents {
   virtual void on_released(const AgentId& agent, Generation generation) = 0;
   virtual void on_release_failed(const AgentId& agent, Generation generation,
                                  const Error& why) = 0;  // it is tried again
+  virtual void on_health(const AgentId& agent, Generation generation,
+                         const HealthReport& report) = 0;
+  virtual void on_health_unjudged(const AgentId& agent, Generation generation,
+                                  const std::string& why) = 0;  // though it is asked for
   virtual void on_wake(const AgentId& agent) = 0;
   virtual void on_denied(const AgentId& agent, Generation generation, const std::string& calls) = 0;
   virtual void on_service(const ServiceChange& change) = 0;

@@ -43,6 +43,7 @@ Desired Engine::desired_of(const Agent& agent) const {
           .restart = spec.restart,
           .stop_timeout = spec.stop_timeout,
           .readiness = spec.readiness,
+          .startup_probe = spec.startup.has_value(),
           .may_start = agent.admitted,
           .proven = agent.stored.proven_revision == agent.stored.revision,
           .can_put_back = agent.fallback.has_value() &&
@@ -134,6 +135,7 @@ void Engine::perform(Agent& agent, const Action& action) {
   switch (action.kind) {
     case Action::Kind::kStart: {
       agent.seen = {.presence = Presence::kRequested};
+      agent.health.reset();
       agent.held = generation;
       agent.held_resources = agent.stored.manifest.spec.resources;
       agent.admitted = false;
@@ -326,6 +328,7 @@ void Engine::on_present(const AgentId& id, Generation generation, const Presente
   agent->seen.presence = Presence::kPresent;
   agent->seen.executed = found.executed;
   agent->seen.ready = found.ready;
+  if (found.health) agent->seen.health = found.health->health, agent->health = found.health->view;
   agent->uid_base = found.uid_base;
   settle(*agent);
 }
@@ -363,6 +366,7 @@ void Engine::on_released(const AgentId& id, Generation generation) {
   Agent* agent = listening(id, generation);
   if (agent == nullptr || agent->seen.presence != Presence::kReleasing) return;
   agent->seen = {};
+  agent->health.reset();
   agent->uid_base = 0;
   settle(*agent);
 }
@@ -375,6 +379,30 @@ void Engine::on_release_failed(const AgentId& id, Generation generation, const E
                               .agent = name,
                               .reason = reason_name(Reason::kHost),
                               .message = "not released yet: " + why.describe(),
+                              .generation = generation.value});
+}
+
+void Engine::on_health(const AgentId& id, Generation generation, const HealthReport& report) {
+  Agent* agent = listening(id, generation);
+  if (agent == nullptr || agent->seen.presence != Presence::kPresent) return;
+  for (const std::string& what : report.events) {
+    (void)parts_.events.record({.kind = "agent.health",
+                                .agent = agent->stored.manifest.name,
+                                .reason = reason_name(Reason::kHealth),
+                                .message = what,
+                                .generation = generation.value});
+  }
+  agent->health = report.view;
+  if (std::exchange(agent->seen.health, report.health) != report.health) settle(*agent);
+}
+
+void Engine::on_health_unjudged(const AgentId& id, Generation generation, const std::string& why) {
+  std::string name = name_of(id);
+  spdlog::warn("agent={} generation={} error=\"{}\"", name, generation.value, why);
+  (void)parts_.events.record({.kind = "agent.limit",
+                              .agent = name,
+                              .reason = reason_name(Reason::kWorker),
+                              .message = why,
                               .generation = generation.value});
 }
 

@@ -90,6 +90,9 @@ class Engine final : public Lifecycle, public EffectEvents {
   void on_ended(const AgentId& agent, Generation generation, const Ending& ending) override;
   void on_released(const AgentId& agent, Generation generation) override;
   void on_release_failed(const AgentId& agent, Generation generation, const Error& why) override;
+  void on_health(const AgentId& agent, Generation generation, const HealthReport& report) override;
+  void on_health_unjudged(const AgentId& agent, Generation generation,
+                          const std::string& why) override;
   void on_wake(const AgentId& agent) override;
   void on_denied(const AgentId& agent, Generation generation, const std::string& calls) override;
   void on_service(const ServiceChange& change) override;

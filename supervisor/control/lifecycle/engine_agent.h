@@ -16,12 +16,13 @@ struct Engine::Wait {
 struct Engine::Agent {
   StoredAgent stored;
   Observed seen;
-  Generation held;                // the instance `seen` speaks of
-  Resources held_resources;       // of that instance
-  bool admitted = false;          // its next start may begin
-  std::optional<Held> held_back;  // why it may not
-  bool frozen = false;            // for want of memory of the host
-  Nanos looked_at{};              // monotonic: when `cpu_seen` of `looked_of` was read
+  std::optional<HealthView> health;  // in words; with a present instance
+  Generation held;                   // the instance `seen` speaks of
+  Resources held_resources;          // of that instance
+  bool admitted = false;             // its next start may begin
+  std::optional<Held> held_back;     // why it may not
+  bool frozen = false;               // for want of memory of the host
+  Nanos looked_at{};                 // monotonic: when `cpu_seen` of `looked_of` was read
   Generation looked_of;
   std::uint64_t cpu_seen = 0;
   std::optional<AgentManifest> fallback;  // of the proven revision, where that is not this one

@@ -331,6 +331,7 @@ AgentView Engine::view_of(const Agent& agent) const {
                  .volume_backend = host_.volume_backend,
                  .landlock_abi = 0,
                  .missing = missing_of(host_)};
+  if (agent.seen.presence == Presence::kPresent) view.health = agent.health;
   if (record.state == AgentState::kBackoff) view.next_start = stored.next_start;
   if (agent.held_back) {
     view.reason = reason_name(Reason::kHost);

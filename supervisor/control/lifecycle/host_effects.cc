@@ -45,12 +45,14 @@ HostInstance& HostEffects::place(StartOrder order) {
   auto kill_it = [this](const InstanceKey& which, const std::string& reason) {
     kill(which.first, which.second, reason);
   };
+  auto strain = [this](const AgentId& agent) { return parts_.meters.strain(agent); };
   auto& instance = instances_[key];
   instance = std::make_unique<HostInstance>(InstanceSurroundings{.loop = parts_.loop,
                                                                  .clock = parts_.clock,
                                                                  .events = events_,
                                                                  .epoch = epoch_,
-                                                                 .kill = kill_it},
+                                                                 .kill = kill_it,
+                                                                 .strain = strain},
                                             std::move(order));
   return *instance;
 }
@@ -192,6 +194,7 @@ void HostEffects::on_instance_exited(const InstanceExit& exit) {
   HostInstance* instance = find(key);
   if (instance == nullptr) return;
   instance->exit = exit;
+  instance->health.end();
   if (instance->releasing || !instance->is_present)
     return;  // killed for the release; or `started` looks at it
   events_.on_ended(exit.agent, exit.generation,

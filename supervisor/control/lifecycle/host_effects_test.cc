@@ -72,6 +72,7 @@ struct Seen final : EffectEvents {
   Presented presented;
   Ending ending;
   std::vector<PhaseTime> phases;
+  HealthReport health;
   void on_volume_made(const AgentId&) override { said.push_back("volume made"); }
   void on_present(const AgentId&, Generation, const Presented& found) override {
     said.push_back("present"), presented = found;
@@ -86,6 +87,12 @@ struct Seen final : EffectEvents {
   void on_released(const AgentId&, Generation) override { said.push_back("released"); }
   void on_release_failed(const AgentId&, Generation, const Error&) override {
     said.push_back("release failed");
+  }
+  void on_health(const AgentId&, Generation, const HealthReport& report) override {
+    health = report;
+  }
+  void on_health_unjudged(const AgentId&, Generation, const std::string& why) override {
+    said.push_back(why.substr(0, 24));
   }
   void on_wake(const AgentId&) override { said.push_back("wake"); }
   void on_denied(const AgentId&, Generation, const std::string& calls) override {
@@ -394,4 +401,45 @@ TEST_CASE("refused system calls are told with their counts") {
     call->set_count(2);
   });
   b.until("denied ptrace × 2");
+}
+
+TEST_CASE("what an instance's probes say reaches the engine with what was printed") {
+  Bench b;
+  StartOrder order = b.order();
+  order.manifest.spec.liveness.probe =
+      ExecProbe{.command = {"check"}, .every = 10s, .timeout = 1s, .failures = 2};
+  b.effects->start(std::move(order));
+  b.until("present");
+  CHECK(b.hear_worker().attach().launch().probes_size() == 1);
+  auto page = StatusPageWriter::map(b.instance().page.get());
+  REQUIRE(page);
+  b.worker_says([&](auto& m) {
+    m.mutable_started()->set_exec_boottime_ns(static_cast<std::uint64_t>(b.clock.boot().count()));
+  });
+  b.until("executed");
+  for (int i = 1; i <= 2; ++i) {
+    page->record_probe(ProbeKind::kLiveness, {.outcome = ProbeOutcome::kExited, .value = 4});
+    b.worker_says([](auto& m) {
+      m.mutable_probe_result()->set_kind(attach::v1::PROBE_KIND_LIVENESS);
+      m.mutable_probe_result()->set_output("no answer");
+    });
+    std::string text = "failing (" + std::to_string(i) + " of 2)";
+    REQUIRE(run_until(*b.loop, [&] { return b.seen.health.view.liveness == text; }));
+  }
+  CHECK(b.seen.health.health.hung == "liveness probe: exit code 4: no answer (2 of 2)");
+}
+
+TEST_CASE("a worker that cannot judge an agent's health is named, and the agent passes for ready") {
+  Bench b;
+  StartOrder order = b.order();
+  order.manifest.spec.readiness.probe =
+      ExecProbe{.command = {"check"}, .every = 10s, .timeout = 1s, .failures = 2};
+  b.effects->start(std::move(order));
+  b.until("present");
+  b.worker_says([&](auto& m) {  // its page says nothing of health
+    m.mutable_started()->set_exec_boottime_ns(static_cast<std::uint64_t>(b.clock.boot().count()));
+  });
+  b.until("its health is not judged");
+  CHECK(b.seen.health.health.ready);
+  CHECK(b.seen.health.view.readiness == "unknown");
 }

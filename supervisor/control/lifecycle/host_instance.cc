@@ -6,15 +6,43 @@
 
 namespace flodea::control {
 
+// One that was adopted had no request.
+void HostInstance::begin_health(Nanos executed) {
+  bool adopted = order.received == Nanos{};
+  if (!releasing && !exit) health.begin(order.manifest.spec, executed, adopted);
+}
+
 LaunchOrder HostInstance::launch_order() const {
   const AgentSpec& spec = order.manifest.spec;
   LaunchOrder launch{.plan = {},
                      .open_files = spec.resources.open_files,
                      .pids = spec.resources.pids,
-                     .drop_logs = spec.logs.drop_when_full};
+                     .drop_logs = spec.logs.drop_when_full,
+                     .startup = spec.startup,
+                     .readiness = spec.readiness.probe,
+                     .liveness = spec.liveness.probe};
   if (auto runtime = find_runtime(spec.runtime.type))
     launch.plan = (*runtime)->launch_plan(order.manifest);
   return launch;
+}
+
+HealthSources HostInstance::health_sources() {
+  return {.loop = surroundings.loop,
+          .clock = surroundings.clock,
+          .page =
+              [this] {
+                auto read = page ? page->read_health() : Result<HealthSnapshot>(HealthSnapshot{});
+                return read ? std::optional(*read) : std::nullopt;
+              },
+          .strain = [this] { return surroundings.strain(order.id); },
+          .report =
+              [this](const HealthReport& report) {
+                surroundings.events.on_health(order.id, order.generation, report);
+              },
+          .cannot_judge =
+              [this](const std::string& why) {
+                surroundings.events.on_health_unjudged(order.id, order.generation, why);
+              }};
 }
 
 Status HostInstance::attach(UniqueFd socket, UniqueFd calls) {
@@ -54,8 +82,10 @@ void HostInstance::on_hello(const WorkerHello& hello) {
     return surroundings.kill(key(), "worker");
   }
   // Its execve may have been told to an earlier control.
-  if (auto executed = executed_at())
-    surroundings.events.on_executed(order.id, order.generation, *executed, {});
+  auto executed = executed_at();
+  if (!executed) return;
+  surroundings.events.on_executed(order.id, order.generation, *executed, {});
+  begin_health(*executed);
 }
 
 void HostInstance::on_started(Nanos exec_boot, std::vector<PhaseTime> worker_phases) {
@@ -66,13 +96,20 @@ void HostInstance::on_started(Nanos exec_boot, std::vector<PhaseTime> worker_pha
   for (PhaseTime& phase : worker_phases)  // what it says of time goes into everybody's histogram
     all.push_back({"worker " + phase.name, std::min(phase.duration, total)});
   if (order.received != Nanos{}) all.push_back({"total", total});
-  surroundings.events.on_executed(order.id, order.generation, monotonic_of(exec_boot),
-                                  std::move(all));
+  Nanos executed = monotonic_of(exec_boot);
+  surroundings.events.on_executed(order.id, order.generation, executed, std::move(all));
+  begin_health(executed);
 }
 
 void HostInstance::on_refused(const std::string& why) {
   spdlog::warn("agent={} error=\"its worker refuses: {}\"", order.manifest.name, why);
 }
+
+void HostInstance::on_probe_result(ProbeKind kind, const std::string& output) {
+  health.on_result(kind, output);
+}
+
+void HostInstance::on_probe_slow(ProbeKind kind) { health.on_slow(kind); }
 
 void HostInstance::on_denied(const std::vector<DeniedSyscall>& calls) {
   std::string text;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/mapped_status_page.h"
+#include "supervisor/control/lifecycle/health_watch.h"
 #include "supervisor/control/lifecycle/host_effects.h"
 
 namespace flodea::control {
@@ -14,11 +15,12 @@ struct InstanceSurroundings {
   EffectEvents& events;
   Epoch epoch;
   std::function<void(const InstanceKey&, const std::string& reason)> kill;
+  std::function<std::optional<CgroupStrain>(const AgentId&)> strain;
 };
 
 struct HostInstance final : WorkerEvents {
   HostInstance(InstanceSurroundings around, StartOrder start_order)
-      : surroundings(std::move(around)), order(std::move(start_order)) {}
+      : surroundings(std::move(around)), order(std::move(start_order)), health(health_sources()) {}
 
   InstanceKey key() const { return {order.id, order.generation}; }
   // Makes the link to the worker and sends what to launch (ignored by one whose agent runs).
@@ -28,18 +30,23 @@ struct HostInstance final : WorkerEvents {
   std::optional<StatusSnapshot> snapshot() const;
   std::optional<Nanos> executed_at() const;  // monotonic, by the page
   LaunchOrder launch_order() const;
+  HealthSources health_sources();
+  void begin_health(Nanos executed);
   Nanos monotonic_of(Nanos boot) const;
 
   void on_hello(const WorkerHello& hello) override;
   void on_started(Nanos exec_boot, std::vector<PhaseTime> worker_phases) override;
   void on_refused(const std::string& why) override;
   void on_denied(const std::vector<DeniedSyscall>& calls) override;
+  void on_probe_result(ProbeKind kind, const std::string& output) override;
+  void on_probe_slow(ProbeKind kind) override;
 
   InstanceSurroundings surroundings;
   StartOrder order;
   std::unique_ptr<WorkerLink> link;
   std::optional<StatusPageReader> page;
-  UniqueFd log_pipe;  // until the log store has it
+  HealthWatch health;  // reads the page
+  UniqueFd log_pipe;   // until the log store has it
   std::vector<PhaseTime> phases;
   std::int32_t worker_pid = 0;
   bool sent = false;        // flodead was asked for it

@@ -19,6 +19,7 @@ void HostEffects::release(const AgentId& agent, Generation generation) {
     instance = &place(
         {.id = agent, .generation = generation, .manifest = {}});  // one that only flodead knows
   if (std::exchange(instance->releasing, true)) return;
+  instance->health.end();
   instance->link.reset();
   if (instance->log_pipe.valid()) {  // goes on once the log has it
     if (auto it = logs_.find(agent); it != logs_.end() && !it->second.open) ask_log_key(agent);

@@ -114,9 +114,13 @@ void HostEffects::started(const Key& key, Result<StartedInstance> reply, bool ad
                             .exit_code = {}});
   }
   auto page = instance->snapshot();
-  events_.on_present(
-      key.first, key.second,
-      {.uid_base = uid_base, .executed = instance->executed_at(), .ready = page && page->ready});
+  auto executed = instance->executed_at();
+  if (executed) instance->begin_health(*executed);
+  events_.on_present(key.first, key.second,
+                     {.uid_base = uid_base,
+                      .executed = executed,
+                      .ready = page && page->ready,
+                      .health = instance->health.known()});
   if (instance->exit) on_instance_exited(*instance->exit);
 }
 

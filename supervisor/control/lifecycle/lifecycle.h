@@ -42,6 +42,13 @@ struct AgentUsage {
   std::uint32_t landlock_abi = 0;  // that its worker says holds it; 0: none
 };
 
+// Each "ok", "failing (2 of 3)", "unknown", or empty when the manifest does not ask for it.
+struct HealthView {
+  std::string startup, readiness, liveness;
+  std::string message;  // of the last failure
+  bool operator==(const HealthView&) const = default;
+};
+
 struct AgentView {
   AgentId id;
   AgentManifest manifest;
@@ -59,7 +66,8 @@ struct AgentView {
   std::optional<int> exit_code;
   std::optional<Nanos> next_start;  // wall
   std::vector<PhaseTime> start_phases;
-  std::optional<AgentUsage> usage;  // while it runs
+  std::optional<AgentUsage> usage;   // while it runs
+  std::optional<HealthView> health;  // while an instance is judged
   std::uint32_t uid_base = 0;
   std::string seccomp_profile;
   std::string volume_backend;        // "vault", "luks"

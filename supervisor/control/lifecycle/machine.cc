@@ -77,6 +77,7 @@ const char* cause_name(StopCause cause) {
     case StopCause::kReplace:
       return "replace";
     case StopCause::kUnready:
+    case StopCause::kUnhealthy:
       return "health";
     case StopCause::kHung:
       return "worker";
@@ -218,15 +219,16 @@ class Stepper {
       if (now_ < r_.due) return wake_at(r_.due);
       return begin_stop(StopCause::kHung, Reason::kWorker, hung_message());
     }
-    if (!desired_.readiness.self || seen_.ready)
-      return to(AgentState::kRunning, r_.reason, r_.message);
-    Nanos until = *seen_.executed + desired_.readiness.timeout;
+    if (hung()) return;
+    if (desired_.startup_probe && !seen_.health.started) return;  // its failures are bounded
+    if (is_ready()) return to(AgentState::kRunning, r_.reason, r_.message);
+    Nanos until = std::max(*seen_.executed, seen_.health.started_at) + desired_.readiness.timeout;
     if (now_ < until) return wake_at(until);
     begin_stop(StopCause::kUnready, Reason::kHealth, unready_message());
   }
 
   void running() {
-    if (gone() || stopped_short()) return;
+    if (gone() || stopped_short() || hung()) return;
     if (!desired_.proven) prove();
   }
 
@@ -234,6 +236,21 @@ class Stepper {
     Nanos at = seen_.executed.value_or(now_) + kProvenAfter;
     if (now_ < at) return wake_at(at);
     act(Action::Kind::kProven);
+  }
+
+  bool is_ready() const {
+    if (desired_.readiness.probe) return seen_.health.ready;
+    return !desired_.readiness.self || seen_.ready;
+  }
+
+  bool hung() {
+    const Health& health = seen_.health;
+    if (health.hung.empty()) return false;
+    if (health.worker_hung)
+      begin_stop(StopCause::kHung, Reason::kWorker, health.hung);
+    else
+      begin_stop(StopCause::kUnhealthy, Reason::kHealth, health.hung);
+    return true;
   }
 
   void begin_stop(StopCause cause, Reason reason, std::string message) {
@@ -286,15 +303,16 @@ class Stepper {
     r_.exit_code = ending.exit_code;
     StopCause now_unwanted = unwanted();
     StopCause cause = now_unwanted != StopCause::kNone ? now_unwanted : r_.stop_cause;
-    if (cause == StopCause::kUnready)
+    // The message is still what its stop began with.
+    if (cause == StopCause::kUnready || cause == StopCause::kUnhealthy)
       ending = {.blame = Blame::kFailure,
                 .reason = Reason::kHealth,
-                .message = unready_message(),
+                .message = r_.message,
                 .exit_code = ending.exit_code};
     if (cause == StopCause::kHung)
       ending = {.blame = Blame::kFailure,
                 .reason = Reason::kWorker,
-                .message = hung_message(),
+                .message = r_.message,
                 .exit_code = {}};
     switch (cause) {
       case StopCause::kOperator:

@@ -59,9 +59,10 @@ struct Desired {
   Restart restart;
   Nanos stop_timeout{};
   Readiness readiness;
-  bool may_start = true;      // false: it waits for its turn, for room, or for another agent
-  bool proven = true;         // this revision has run well before
-  bool can_put_back = false;  // it has not, and one before it has
+  bool startup_probe = false;  // neither readiness nor liveness is judged before it has succeeded
+  bool may_start = true;       // false: it waits for its turn, for room, or for another agent
+  bool proven = true;          // this revision has run well before
+  bool can_put_back = false;   // it has not, and one before it has
 };
 
 // What may exist of the agent at flodead's.
@@ -73,15 +74,26 @@ enum class Presence {
   kReleasing,  // Release was sent
 };
 
+// What an instance's probes, its beats and its worker's say (health_judge.h).
+struct Health {
+  bool started = false;      // its start-up probe has succeeded
+  Nanos started_at{};        // monotonic: when
+  bool ready = false;        // by its readiness probe, now
+  std::string hung;          // why it is to be ended; empty: it lives
+  bool worker_hung = false;  // `hung` is about its worker
+  bool operator==(const Health&) const = default;
+};
+
 struct Observed {
   Presence presence = Presence::kAbsent;
   bool cancelled = false;         // kRequested: whoever makes it was told to give up
   std::optional<Nanos> executed;  // monotonic: the agent's own execve succeeded
   bool ready = false;             // it said so (Self/Ready)
-  Ending ending;                  // with kEnded
+  Health health;
+  Ending ending;  // with kEnded
 };
 
-enum class StopCause { kNone, kOperator, kShutdown, kReplace, kUnready, kHung };
+enum class StopCause { kNone, kOperator, kShutdown, kReplace, kUnready, kHung, kUnhealthy };
 
 // What the machine remembers of an agent. On disk before anything else learns of a change.
 struct Record {

@@ -47,10 +47,15 @@ class Simulation {
     desired_.restart = {.policy = static_cast<RestartPolicy>(pick(3)),
                         .max_retries = pick(2) != 0 ? Restart::kNoEnd : 3u};
     desired_.readiness.self = pick(4) == 0;
+    desired_.startup_probe = pick(4) == 0;
+    if (!desired_.readiness.self && pick(4) == 0) desired_.readiness.probe.emplace();
   }
 
   void disturb() {
-    switch (pick(14)) {
+    switch (pick(15)) {
+      case 14:
+        judge();
+        break;
       case 0:
         want(true);
         break;
@@ -97,6 +102,7 @@ class Simulation {
     for (int i = 0; i < 400; ++i) {
       now_ += 1s;
       deliver();
+      judge();
       settle();
     }
     bool nothing_left =
@@ -124,6 +130,18 @@ class Simulation {
     if (world_.life != World::Life::kRunning) return;
     world_.end();
     inbox_.push_back({Message::Kind::kEnded, world_.generation});
+  }
+
+  // Its probes say something, for better or worse.
+  void judge() {
+    if (observed_.presence != Presence::kPresent || !observed_.executed) return;
+    Health& health = observed_.health;
+    bool starts = !health.started && (calm_ || pick(2) == 0);
+    if (starts) health.started = true, health.started_at = now_;
+    health.ready = health.started && (calm_ || pick(2) == 0);
+    if (calm_ || !health.hung.empty() || pick(4) != 0) return;
+    health.hung = "no beat";
+    health.worker_hung = pick(2) == 0;
   }
 
   // Control dies: what it saw is forgotten, what it stored is not; it adopts what flodead lists.

@@ -406,3 +406,91 @@ TEST_CASE("an instance that is gone after a restart of everything is started aga
   CHECK(b.record.state == AgentState::kBackoff);
   CHECK(b.record.reason == Reason::kHost);
 }
+
+TEST_CASE("neither readiness nor its timeout counts before the start-up probe has succeeded") {
+  Bench b;
+  b.desired.startup_probe = true;
+  b.desired.readiness = {.self = true, .timeout = 10s};
+  b.run();
+  CHECK(b.record.state == AgentState::kStarting);
+  b.seen.ready = true;
+  b.pass(1min);
+  CHECK(b.record.state == AgentState::kStarting);
+  b.seen.ready = false;
+  b.seen.health.started = true;
+  b.seen.health.started_at = b.now;
+  b.settle();
+  CHECK(b.record.state == AgentState::kStarting);
+  CHECK(b.wake == b.now + 10s);
+  SECTION("ready") {
+    b.seen.ready = true;
+    b.settle();
+    CHECK(b.record.state == AgentState::kRunning);
+  }
+  SECTION("not in its time") {
+    b.pass(10s);
+    CHECK(b.record.state == AgentState::kStopping);
+    CHECK(b.record.reason == Reason::kHealth);
+    CHECK(b.record.message == "not ready within 10s");
+  }
+}
+
+TEST_CASE("an agent with a readiness probe runs once it has succeeded, and runs on when it fails") {
+  Bench b;
+  b.desired.readiness = {.timeout = 10s, .probe = ExecProbe{}};
+  b.run();
+  b.seen.ready = true;  // its own word is not what is asked for
+  b.settle();
+  CHECK(b.record.state == AgentState::kStarting);
+  b.seen.health.ready = true;
+  b.settle();
+  CHECK(b.record.state == AgentState::kRunning);
+  b.seen.health.ready = false;
+  b.pass(1h);
+  CHECK(b.record.state == AgentState::kRunning);
+}
+
+TEST_CASE("a hung agent is stopped by its policy, counted, and started again with what was said") {
+  Bench b;
+  bool while_starting = GENERATE(true, false);
+  b.desired.startup_probe = while_starting;
+  b.run();
+  CHECK(b.record.state == (while_starting ? AgentState::kStarting : AgentState::kRunning));
+  b.seen.health.hung = "liveness probe: exit code 1 (3 of 3)";
+  b.settle();
+  CHECK(b.record.state == AgentState::kStopping);
+  CHECK(b.record.reason == Reason::kHealth);
+  REQUIRE(b.did(Kind::kStop));
+  CHECK(b.actions.front().grace == 5s);
+  CHECK(b.actions.front().reason == "health");
+  b.end(Blame::kSuccess);  // however it ends
+  CHECK(b.record.state == AgentState::kBackoff);
+  CHECK(b.record.reason == Reason::kHealth);
+  CHECK(b.record.message == "liveness probe: exit code 1 (3 of 3); restart 1 of 5");
+  CHECK(b.record.failures == 1);
+}
+
+TEST_CASE("a hung worker is the reason, when it is one") {
+  Bench b;
+  b.run();
+  b.seen.health = {.hung = "its worker has not beaten for 12s", .worker_hung = true};
+  b.settle();
+  CHECK(b.record.reason == Reason::kWorker);
+  b.pass(7s);
+  CHECK(b.did(Kind::kKill));
+  b.end(Blame::kFailure);
+  CHECK(b.record.reason == Reason::kWorker);
+  CHECK(b.record.message == "its worker has not beaten for 12s; restart 1 of 5");
+}
+
+TEST_CASE("an operator's stop counts more than a hung agent") {
+  Bench b;
+  b.run();
+  b.seen.health.hung = "no beat for 30s";
+  b.desired.running = false;
+  b.settle();
+  CHECK(b.record.reason == Reason::kOperator);
+  b.end(Blame::kFailure);
+  b.release();
+  CHECK(b.record.state == AgentState::kStopped);
+}

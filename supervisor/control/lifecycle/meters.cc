@@ -47,4 +47,12 @@ std::optional<MeterReading> Meters::read(const AgentId& agent) const {
   return reading;
 }
 
+std::optional<CgroupStrain> Meters::strain(const AgentId& agent) const {
+  auto meter = find(agent);
+  if (meter == nullptr) return std::nullopt;
+  std::lock_guard lock(meter->mutex);
+  if (!meter->cgroup) return std::nullopt;
+  return meter->cgroup->strain();
+}
+
 }  // namespace flodea::control

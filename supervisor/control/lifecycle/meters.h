@@ -28,6 +28,7 @@ class Meters {
   void add(const AgentId& agent, const std::vector<CgroupPath>& cgroups, const UniqueFd& store);
   void remove(const AgentId& agent);
   std::optional<MeterReading> read(const AgentId& agent) const;
+  std::optional<CgroupStrain> strain(const AgentId& agent) const;
 
  private:
   struct Meter {

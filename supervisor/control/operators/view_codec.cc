@@ -41,6 +41,13 @@ void encode_times(const AgentView& view, pb::Agent& wire) {
   }
 }
 
+void encode_health(const HealthView& health, pb::Health& wire) {
+  wire.set_startup(health.startup);
+  wire.set_readiness(health.readiness);
+  wire.set_liveness(health.liveness);
+  wire.set_message(replace_invalid_utf8(health.message));
+}
+
 void encode_sandbox(const AgentView& view, pb::Agent& wire) {
   if (view.seccomp_profile.empty() && view.uid_base == 0) return;
   pb::Sandbox* sandbox = wire.mutable_sandbox();
@@ -92,6 +99,7 @@ pb::Agent encode_agent(const AgentView& view) {
   wire.set_frozen(view.frozen);
   if (view.exit_code) wire.set_exit_code(*view.exit_code);
   if (view.usage) *wire.mutable_usage() = encode_usage(*view.usage);
+  if (view.health) encode_health(*view.health, *wire.mutable_health());
   encode_times(view, wire);
   encode_sandbox(view, wire);
   return wire;
