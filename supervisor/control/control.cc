@@ -282,19 +282,25 @@ void Control::Parts::serve(const HostFacts& host) {
 }
 
 void Control::Parts::collect_bundles() {
-  layers->collect(engine->bundles_in_use(), clock.wall(),
-                  [this](Result<std::set<BundleDigest>> needed) {
-                    if (needed) return condemn_bundles(std::move(*needed));
-                    spdlog::warn("error=\"layers: {}\"", needed.error().describe());
-                  });
+  auto in_use = engine->bundles_in_use();
+  if (in_use) {
+    layers->collect(std::move(*in_use), clock.wall(),
+                    [this](Result<std::set<BundleDigest>> needed) {
+                      if (needed) return condemn_bundles(std::move(*needed));
+                      spdlog::warn("error=\"layers: {}\"", needed.error().describe());
+                    });
+  } else {
+    spdlog::warn("error=\"bundles: {}\"", in_use.error().describe());
+  }
   loop->call_after(kCollectBundles, [this] { collect_bundles(); });
 }
 
 // Condemned on the core thread, so that no apply comes between asking and removing.
 void Control::Parts::condemn_bundles(std::set<BundleDigest> in_use) {
-  std::set<BundleDigest> now = engine->bundles_in_use();
-  layers->keep(now, in_use);
-  in_use.merge(now);
+  auto now = engine->bundles_in_use();
+  if (!now) return spdlog::warn("error=\"bundles: {}\"", now.error().describe());
+  layers->keep(*now, in_use);
+  in_use.merge(*now);
   auto condemned = bundles->condemn_unused(in_use, clock.wall());
   if (!condemned) spdlog::warn("error=\"bundles: {}\"", condemned.error().describe());
   if (condemned && *condemned > 0) spdlog::info("bundles-removed={}", *condemned);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "supervisor/control/lifecycle/cause.h"
 #include "supervisor/control/lifecycle/engine_agent.h"
 
 namespace flodea::control {
@@ -99,6 +100,7 @@ bool Engine::keep(Agent& agent, const Record& next) {
   kept.next_start = next.state == AgentState::kBackoff ? wall + (next.due - now) : Nanos{};
   kept.record = next;
   kept.boot_id = host_.boot_id;
+  if (launches) kept.observed_revision = kept.revision;
   bool synced = launches && next.generation.value % kGenerationsPerSync == 0;
   bool saved = !to_disk || save(agent, kept, synced ? Durability::kDurable : Durability::kFast);
   if (!saved && launches) return false;
@@ -179,7 +181,8 @@ void Engine::announce(const Agent& agent, AgentState from) {
               .to = state_name(record.state),
               .reason = reason_name(record.reason),
               .message = record.message,
-              .generation = record.generation.value};
+              .generation = record.generation.value,
+              .cause = cause_of(record, closing_ ? "host" : agent.asked_by)};
   if (Status recorded = parts_.events.record(std::move(event)); !recorded)
     spdlog::error("error=\"an event is lost: {}\"", recorded.error().describe());
   if (record.state == AgentState::kRunning) {
@@ -255,13 +258,15 @@ void Engine::forget(AgentId id, const RemovalReceipt& receipt) {
                 .message = receipt.key_digest.empty()
                                ? "its volume is kept"
                                : "key destroyed: sha256 " + receipt.key_digest,
-                .generation = stored.record.generation.value};
+                .generation = stored.record.generation.value,
+                .cause = find(id)->asked_by};
   metrics_->forget(name);
   waiting_.erase(id);
   names_.erase(name);
   directory_.forget(id);
   agents_.erase(id);
   (void)parts_.events.record(std::move(removed));
+  parts_.events.set_labels(name, {});
 }
 
 // ---- the end

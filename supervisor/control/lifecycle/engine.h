@@ -62,12 +62,16 @@ class Engine final : public Lifecycle, public EffectEvents {
   void end_waits();
 
   // Lifecycle
-  void apply(AgentManifest manifest, bool start, bool wait, Callback<ApplyOutcome> done) override;
-  void start(std::string name, bool wait, Callback<AgentView> done) override;
-  void stop(std::string name, bool wait, Callback<AgentView> done) override;
-  void restart(std::string name, bool wait, Callback<AgentView> done) override;
-  void remove(std::string name, bool keep_data, Callback<RemovalReceipt> done) override;
+  void apply(AgentManifest manifest, ApplyOptions options, Callback<ApplyOutcome> done) override;
+  void rollback(RollbackOrder order, Asked asked, Callback<ApplyOutcome> done) override;
+  void start(std::string name, Asked asked, Callback<AgentView> done) override;
+  void stop(std::string name, Asked asked, Callback<AgentView> done) override;
+  void restart(std::string name, Asked asked, Callback<AgentView> done) override;
+  void remove(std::string name, bool keep_data, std::string by,
+              Callback<RemovalReceipt> done) override;
   void get(std::string name, Callback<AgentView> done) override;
+  void look(std::vector<std::string> names, Callback<std::vector<AgentView>> done) override;
+  void revisions(std::string name, Callback<std::vector<RevisionView>> done) override;
   void list(Callback<std::vector<AgentView>> done) override;
   void node(Callback<NodeStatus> done) override;
 
@@ -79,7 +83,9 @@ class Engine final : public Lifecycle, public EffectEvents {
   std::string name_of(const AgentId& agent) const {
     return directory_.of(agent);
   }  // empty: unknown
-  std::set<BundleDigest> bundles_in_use() const;  // core thread; nothing before `recover` is done
+  // Those of all agents, and those that a rollback may need (StateDb::kBundlesKept). Core thread;
+  // nothing before `recover` is done.
+  Result<std::set<BundleDigest>> bundles_in_use();
 
   // EffectEvents
   void on_volume_made(const AgentId& agent) override;
@@ -154,21 +160,28 @@ class Engine final : public Lifecycle, public EffectEvents {
 
   // engine_verbs.cc
   void when_open(std::function<void()> request);
+  void enqueue(std::shared_ptr<Applying> applying);
   void apply_next(const std::string& name);
   void apply_prepared(const std::shared_ptr<Applying>& applying, Status prepared);
-  void apply_now(AgentManifest manifest, bool start, bool wait, const Callback<ApplyOutcome>& done);
+  void apply_now(Applying& applying, const Callback<ApplyOutcome>& done);
   Status check_apply(const AgentManifest& manifest);
-  Result<ApplyOutcome::Kind> take_manifest(AgentManifest& manifest, bool start);
-  Result<ApplyOutcome::Kind> create_agent(AgentManifest& manifest);
-  Result<ApplyOutcome::Kind> change_agent(Agent& agent, AgentManifest& manifest, bool start);
-  Status change_desired(Agent& agent, const Change& change);
+  Result<ApplyOutcome::Kind> take_manifest(Applying& applying);
+  Result<ApplyOutcome::Kind> create_agent(Applying& applying);
+  Result<ApplyOutcome::Kind> change_agent(Agent& agent, Applying& applying);
+  Status change_desired(Agent& agent, const std::string& by, const Change& change);
   Status check_host(const AgentSpec& spec, std::optional<std::uint64_t> volume_bytes);
   Result<Agent*> agent_for(const std::string& name);
-  void verb(const std::string& name, bool wait, bool up, const Change& change,
+  void verb(const std::string& name, const Asked& asked, bool up, const Change& change,
             const Callback<AgentView>& done);
   void wait_for(Agent& agent, bool up, Callback<AgentView> done);
-  void remove_now(const std::string& name, bool keep_data, const Callback<RemovalReceipt>& done);
+  void remove_now(const std::string& name, bool keep_data, const std::string& by,
+                  const Callback<RemovalReceipt>& done);
   NodeStatus node_status();
+
+  // engine_rollback.cc
+  Result<StoredRevision> revision_for(const RollbackOrder& order);
+  Result<std::vector<RevisionView>> revisions_of(const std::string& name);
+  Result<ApplyOutcome> preview(AgentManifest manifest, const ApplyOptions& options);
 
   EngineParts parts_;
   Effects* effects_ = nullptr;

@@ -37,6 +37,7 @@ struct Engine::Agent {
   Generation usage_of;              // the instance it was read of
   Nanos usage_at{};                 // monotonic
   Nanos asked{};                    // CLOCK_BOOTTIME of the request that the next start answers
+  std::string asked_by;  // who asked for its desired state; empty after a restart of control
   std::uint32_t uid_base = 0;
   std::vector<PhaseTime> phases;
   std::vector<Wait> waits;
@@ -46,10 +47,10 @@ struct Engine::Agent {
 // One at a time for an agent, in the order they came: what they need may take long to make.
 struct Engine::Applying {
   AgentManifest manifest;
-  bool start = false;
-  bool wait = false;
+  ApplyOptions options;
   Callback<ApplyOutcome> done;  // empty once answered
   Nanos asked{};
+  std::uint64_t back_to = 0;  // the revision that a rollback takes it from
 };
 
 }  // namespace flodea::control

@@ -42,6 +42,7 @@ class EngineBench {
   std::vector<std::function<void()>> posted;
   std::unique_ptr<Engine> engine;
   int closed = 0;
+  std::set<BundleDigest> gone;  // bundles that are not stored
 
   EngineBench() {
     spdlog::set_level(spdlog::level::off);
@@ -58,7 +59,10 @@ class EngineBench {
                     .clock = clock,
                     .events = events,
                     .post = [this](auto task) { posted.push_back(std::move(task)); },
-                    .check_spec = [](const AgentSpec&) { return Status(); },
+                    .check_spec = [this](const AgentSpec& spec) -> Status {
+                      if (!gone.contains(spec.bundle)) return {};
+                      return fail(Code::kNotFound, "no bundle " + spec.bundle.text());
+                    },
                     .random = [] { return 0.5; },
                     .closed = [this] { ++closed; }});
     if (before_recovery) before_recovery(*engine);
@@ -103,7 +107,8 @@ class EngineBench {
 
   Result<ApplyOutcome> apply(AgentManifest m, bool start = true) {
     Result<ApplyOutcome> out = fail(Code::kUnknown, "no answer");
-    engine->apply(std::move(m), start, false, [&](auto r) { out = std::move(r); });
+    engine->apply(std::move(m), {.start = start, .by = "uid 7"},
+                  [&](auto r) { out = std::move(r); });
     run_posted();
     return out;
   }

@@ -46,6 +46,7 @@ void Engine::begin(const StoredAgent& stored) {
   if (stored.volume_made) effects_->open_logs(stored.id, stored.manifest);
   names_[stored.manifest.name] = stored.id;
   directory_.set(stored.id, stored.manifest.name);
+  parts_.events.set_labels(stored.manifest.name, stored.manifest.labels);
   agents_[stored.id] = std::move(agent);
 }
 

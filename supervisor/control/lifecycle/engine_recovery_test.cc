@@ -91,7 +91,7 @@ TEST_CASE("a removal goes on after a death of control, and can be asked for agai
   b.running();
   b.effects.destroy_fails = true;
   std::optional<Code> failed;
-  b.engine->remove("ledger", false,
+  b.engine->remove("ledger", false, "",
                    [&](auto r) { failed = r ? std::optional<Code>() : r.error().code; });
   b.run_posted();
   b.ended();

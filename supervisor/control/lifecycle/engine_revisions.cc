@@ -27,7 +27,7 @@ void Engine::put_back(Agent& agent) {
   if (!agent.fallback) return;
   std::uint64_t failed = agent.stored.revision, good = agent.stored.proven_revision;
   std::string why = agent.stored.record.message;
-  Status changed = change_desired(agent, [&](StoredAgent& stored) {
+  Status changed = change_desired(agent, "policy", [&](StoredAgent& stored) {
     stored.manifest = *agent.fallback;
     stored.proven_revision = ++stored.revision;
     ++stored.incarnation;
@@ -35,13 +35,15 @@ void Engine::put_back(Agent& agent) {
   Event event{.kind = "agent.put_back",
               .agent = agent.stored.manifest.name,
               .reason = reason_name(agent.stored.record.reason),
-              .generation = agent.stored.record.generation.value};
+              .generation = agent.stored.record.generation.value,
+              .cause = "policy"};
   if (!changed) {
     event.message = number(good) + " cannot be put back: " + changed.error().describe();
     (void)parts_.events.record(std::move(event));
     return;
   }
   agent.fallback.reset();
+  parts_.events.set_labels(agent.stored.manifest.name, agent.stored.manifest.labels);
   event.message = number(failed) + " failed, " + number(good) + " is put back as " +
                   number(agent.stored.revision) + ": " + why;
   Error error = fail(Code::kAborted, event.message)

@@ -43,7 +43,7 @@ TEST_CASE("a revision that fails is replaced by the one that ran, as a new revis
   Result<AgentView> waited = fail(Code::kUnknown, "no answer");
   b.engine->start("ledger", true, [&](auto r) { waited = std::move(r); });
   b.run_posted();
-  CHECK(b.engine->bundles_in_use().size() == 2);  // that of the revision before is kept
+  CHECK(b.engine->bundles_in_use()->size() == 2);  // that of the revision before is kept
   b.executed();
   REQUIRE(waited);
   b.ended();
@@ -56,7 +56,7 @@ TEST_CASE("a revision that fails is replaced by the one that ran, as a new revis
   CHECK(b.effects.take() == Orders{"start 3"});
   CHECK(b.view()->manifest == revision("good"));
   CHECK(b.view()->revision == 3);
-  CHECK(b.engine->bundles_in_use().size() == 1);
+  CHECK(b.engine->bundles_in_use()->size() == 2);  // a rollback may want that which failed
   b.running();
   b.ended();  // from here on it is its restart policy's
   CHECK(b.view()->revision == 3);

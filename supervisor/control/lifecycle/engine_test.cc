@@ -149,7 +149,7 @@ TEST_CASE("waits end when the agent runs, has stopped by itself, or has failed")
   EngineBench b;
   std::string seen;
   auto wait = [&](AgentManifest m) {
-    b.engine->apply(std::move(m), true, true,
+    b.engine->apply(std::move(m), {.start = true, .wait = true},
                     [&](auto r) { seen = r ? state_name(r->agent.state) : "error"; });
     b.run_posted();
   };
@@ -253,7 +253,7 @@ TEST_CASE("rm stops, destroys, forgets, and hands out the receipt") {
   b.effects.take();
   Result<RemovalReceipt> receipt = fail(Code::kUnknown, "no answer");
   bool keep = GENERATE(false, true);
-  b.engine->remove("ledger", keep, [&](auto r) { receipt = std::move(r); });
+  b.engine->remove("ledger", keep, "uid 7", [&](auto r) { receipt = std::move(r); });
   b.run_posted();
   CHECK(b.effects.take() == Orders{"stop 1 operator"});
   CHECK(b.apply(b.manifest()).error().code == Code::kAborted);
@@ -280,7 +280,7 @@ TEST_CASE("who hears of a removal finds no such agent any more") {
   b.events.on_record = [&](const Event& event) {
     if (event.kind == "agent.removed") known = b.engine->name_of(id);
   };
-  b.engine->remove("ledger", false, [](auto) {});
+  b.engine->remove("ledger", false, "", [](auto) {});
   b.run_posted();
   b.ended(Blame::kSuccess);
   b.released();
@@ -396,7 +396,7 @@ struct PreparingBench : EngineBench {
   void ask(const std::string& name, std::uint32_t cpu_millis) {
     auto m = manifest(name);
     m.spec.resources.cpu_millis = cpu_millis;
-    engine->apply(std::move(m), true, false, [this, name, cpu_millis](auto r) {
+    engine->apply(std::move(m), {.start = true}, [this, name, cpu_millis](auto r) {
       answers.push_back(name + " " + std::to_string(cpu_millis) +
                         (r ? "" : " " + r.error().message));
     });

@@ -37,17 +37,25 @@ Result<Engine::Agent*> Engine::agent_for(const std::string& name) {
 
 // ---- apply
 
-void Engine::apply(AgentManifest manifest, bool start, bool wait, Callback<ApplyOutcome> done) {
+void Engine::apply(AgentManifest manifest, ApplyOptions options, Callback<ApplyOutcome> done) {
   auto applying = std::make_shared<Applying>(Applying{.manifest = std::move(manifest),
-                                                      .start = start,
-                                                      .wait = wait,
+                                                      .options = std::move(options),
                                                       .done = std::move(done),
                                                       .asked = parts_.clock.boot()});
   when_open([this, applying] {
-    auto& queue = applying_[applying->manifest.name];
-    queue.push_back(applying);
-    if (queue.size() == 1) apply_next(applying->manifest.name);
+    if (!applying->options.dry_run) return enqueue(applying);
+    std::string name = applying->manifest.name;
+    auto outcome = preview(std::move(applying->manifest), applying->options);
+    if (outcome) return applying->done(std::move(*outcome));
+    applying->done(tl::unexpected(std::move(outcome).error().with_context("agent " + name)));
   });
+}
+
+void Engine::enqueue(std::shared_ptr<Applying> applying) {
+  std::string name = applying->manifest.name;
+  auto& queue = applying_[name];
+  queue.push_back(std::move(applying));
+  if (queue.size() == 1) apply_next(name);
 }
 
 void Engine::apply_next(const std::string& name) {
@@ -67,7 +75,7 @@ void Engine::apply_prepared(const std::shared_ptr<Applying>& applying, Status pr
     done(tl::unexpected(std::move(prepared).error().with_context("agent " + name)));
   } else {
     if (Agent* agent = find(name)) agent->asked = applying->asked;
-    apply_now(std::move(applying->manifest), applying->start, applying->wait, done);
+    apply_now(*applying, done);
   }
   auto queue = applying_.find(name);
   queue->second.pop_front();
@@ -79,10 +87,9 @@ void Engine::apply_prepared(const std::shared_ptr<Applying>& applying, Status pr
     });
 }
 
-void Engine::apply_now(AgentManifest manifest, bool start, bool wait,
-                       const Callback<ApplyOutcome>& done) {
-  std::string name = manifest.name;
-  auto kind = take_manifest(manifest, start);
+void Engine::apply_now(Applying& applying, const Callback<ApplyOutcome>& done) {
+  std::string name = applying.manifest.name;
+  auto kind = take_manifest(applying);
   if (!kind) return done(tl::unexpected(std::move(kind).error().with_context("agent " + name)));
   Agent& agent = *find(name);
   settle(agent);
@@ -90,7 +97,7 @@ void Engine::apply_now(AgentManifest manifest, bool start, bool wait,
     if (!view) return done(tl::unexpected(std::move(view).error()));
     done(ApplyOutcome{.kind = kind, .agent = std::move(*view)});
   };
-  if (!wait || !agent.stored.desired_running) return answer(view_of(agent));
+  if (!applying.options.wait || !agent.stored.desired_running) return answer(view_of(agent));
   wait_for(agent, true, answer);
 }
 
@@ -112,11 +119,11 @@ Status Engine::check_apply(const AgentManifest& manifest) {
   return check_host(manifest.spec, agent->stored.manifest.spec.resources.disk_bytes);
 }
 
-Result<ApplyOutcome::Kind> Engine::take_manifest(AgentManifest& manifest, bool start) {
-  TRY(check_apply(manifest));
-  Agent* agent = find(manifest.name);
-  if (agent == nullptr) return create_agent(manifest);
-  return change_agent(*agent, manifest, start);
+Result<ApplyOutcome::Kind> Engine::take_manifest(Applying& applying) {
+  TRY(check_apply(applying.manifest));
+  Agent* agent = find(applying.manifest.name);
+  if (agent == nullptr) return create_agent(applying);
+  return change_agent(*agent, applying);
 }
 
 Status Engine::check_host(const AgentSpec& spec, std::optional<std::uint64_t> volume_bytes) {
@@ -128,40 +135,49 @@ Status Engine::check_host(const AgentSpec& spec, std::optional<std::uint64_t> vo
   return admit(spec, host_, room, volume_bytes);
 }
 
-Result<ApplyOutcome::Kind> Engine::create_agent(AgentManifest& manifest) {
-  std::optional<KeptVolume> kept = TRY(parts_.db.kept_volume(manifest.name));
+Result<ApplyOutcome::Kind> Engine::create_agent(Applying& applying) {
+  std::optional<KeptVolume> kept = TRY(parts_.db.kept_volume(applying.manifest.name));
   auto agent = std::make_unique<Agent>();
   StoredAgent& stored = agent->stored;
   stored.id = kept ? kept->id : AgentId::random();
-  stored.manifest = std::move(manifest);
+  stored.manifest = std::move(applying.manifest);
   stored.created = stored.state_since = parts_.clock.wall();
   stored.volume_made = kept.has_value();
   stored.boot_id = host_.boot_id;
   if (kept) stored.record.generation = kept->generation;
-  TRY(parts_.db.save(stored, Durability::kDurable));
+  const std::string& by = applying.options.by;
+  TRY(parts_.db.save(stored, Durability::kDurable, {.author = by, .created = stored.created}));
   agent->asked = parts_.clock.boot();
+  agent->asked_by = by;
   names_[stored.manifest.name] = stored.id;
   directory_.set(stored.id, stored.manifest.name);
+  parts_.events.set_labels(stored.manifest.name, stored.manifest.labels);
   Agent& placed = *(agents_[stored.id] = std::move(agent));
   (void)parts_.events.record(
       {.kind = "agent.applied",
        .agent = placed.stored.manifest.name,
        .reason = reason_name(Reason::kOperator),
-       .message = kept ? "created, with the volume that was kept" : "created"});
+       .message = kept ? "created, with the volume that was kept" : "created",
+       .cause = by});
   if (kept) effects_->open_logs(placed.stored.id, placed.stored.manifest);
   return ApplyOutcome::Kind::kCreated;
 }
 
-Result<ApplyOutcome::Kind> Engine::change_agent(Agent& agent, AgentManifest& manifest, bool start) {
-  bool to_start = start && !agent.stored.desired_running;
+Result<ApplyOutcome::Kind> Engine::change_agent(Agent& agent, Applying& applying) {
+  AgentManifest& manifest = applying.manifest;
+  const std::string& by = applying.options.by;
+  bool to_start = applying.options.start && !agent.stored.desired_running;
   bool same = manifest == agent.stored.manifest;
   if (same && !to_start) return ApplyOutcome::Kind::kUnchanged;
   bool new_spec = manifest.spec != agent.stored.manifest.spec;
   AgentManifest before = agent.stored.manifest;
   bool was_proven = agent.stored.proven_revision == agent.stored.revision;
-  TRY(change_desired(agent, [&](StoredAgent& stored) {
+  TRY(change_desired(agent, by, [&](StoredAgent& stored) {
     bool proven = stored.proven_revision == stored.revision;
+    // What asks for no new instance is what the one there runs already.
+    bool current = stored.observed_revision == stored.revision && !new_spec;
     if (!same) ++stored.revision;
+    if (current) stored.observed_revision = stored.revision;
     if (proven && !new_spec) stored.proven_revision = stored.revision;
     stored.manifest = std::move(manifest);
     if (to_start) stored.desired_running = true;
@@ -169,65 +185,71 @@ Result<ApplyOutcome::Kind> Engine::change_agent(Agent& agent, AgentManifest& man
   }));
   if (same) return ApplyOutcome::Kind::kUnchanged;
   if (was_proven && new_spec) agent.fallback = std::move(before);
+  parts_.events.set_labels(agent.stored.manifest.name, agent.stored.manifest.labels);
+  std::string what = "revision " + std::to_string(agent.stored.revision);
+  if (applying.back_to != 0) what += ", back to revision " + std::to_string(applying.back_to);
   (void)parts_.events.record({.kind = "agent.applied",
                               .agent = agent.stored.manifest.name,
                               .reason = reason_name(Reason::kOperator),
-                              .message = "revision " + std::to_string(agent.stored.revision),
-                              .generation = agent.stored.record.generation.value});
+                              .message = what,
+                              .generation = agent.stored.record.generation.value,
+                              .cause = by});
   return ApplyOutcome::Kind::kChanged;
 }
 
 // Stored first; an agent in memory is never ahead of the disk.
-Status Engine::change_desired(Agent& agent, const Change& change) {
+Status Engine::change_desired(Agent& agent, const std::string& by, const Change& change) {
   StoredAgent next = agent.stored;
   change(next);
-  TRY(parts_.db.save(next, Durability::kDurable));
+  TRY(parts_.db.save(next, Durability::kDurable, {.author = by, .created = parts_.clock.wall()}));
   agent.stored = std::move(next);
+  agent.asked_by = by;
   return {};
 }
 
 // ---- start, stop, restart
 
-void Engine::start(std::string name, bool wait, Callback<AgentView> done) {
-  Nanos asked = parts_.clock.boot();
-  when_open([this, name = std::move(name), wait, done = std::move(done), asked] {
-    if (Agent* agent = find(name); agent != nullptr && is_idle(agent->stored.record.state))
-      agent->asked = asked;
-    verb(
-        name, wait, true,
-        [](StoredAgent& agent) {
-          bool waits = agent.record.state == AgentState::kPending && agent.desired_running;
-          bool stands = is_idle(agent.record.state) && !waits;
-          if (!agent.desired_running || stands) want_fresh(agent);
-        },
-        done);
+void Engine::start(std::string name, Asked asked, Callback<AgentView> done) {
+  Nanos received = parts_.clock.boot();
+  when_open(
+      [this, name = std::move(name), asked = std::move(asked), done = std::move(done), received] {
+        if (Agent* agent = find(name); agent != nullptr && is_idle(agent->stored.record.state))
+          agent->asked = received;
+        verb(
+            name, asked, true,
+            [](StoredAgent& agent) {
+              bool waits = agent.record.state == AgentState::kPending && agent.desired_running;
+              bool stands = is_idle(agent.record.state) && !waits;
+              if (!agent.desired_running || stands) want_fresh(agent);
+            },
+            done);
+      });
+}
+
+void Engine::stop(std::string name, Asked asked, Callback<AgentView> done) {
+  when_open([this, name = std::move(name), asked = std::move(asked), done = std::move(done)] {
+    verb(name, asked, false, [](StoredAgent& agent) { agent.desired_running = false; }, done);
   });
 }
 
-void Engine::stop(std::string name, bool wait, Callback<AgentView> done) {
-  when_open([this, name = std::move(name), wait, done = std::move(done)] {
-    verb(name, wait, false, [](StoredAgent& agent) { agent.desired_running = false; }, done);
+void Engine::restart(std::string name, Asked asked, Callback<AgentView> done) {
+  when_open([this, name = std::move(name), asked = std::move(asked), done = std::move(done)] {
+    verb(name, asked, true, want_fresh, done);
   });
 }
 
-void Engine::restart(std::string name, bool wait, Callback<AgentView> done) {
-  when_open([this, name = std::move(name), wait, done = std::move(done)] {
-    verb(name, wait, true, want_fresh, done);
-  });
-}
-
-void Engine::verb(const std::string& name, bool wait, bool up, const Change& change,
+void Engine::verb(const std::string& name, const Asked& asked, bool up, const Change& change,
                   const Callback<AgentView>& done) {
   auto agent = agent_for(name);
   if (!agent) return done(tl::unexpected(std::move(agent).error()));
   Agent& found = **agent;
   if (found.stored.removal != Removal::kNone) return done(being_removed(name));
   if (closing_) return done(fail(Code::kUnavailable, "the supervisor is shut down"));
-  if (Status changed = change_desired(found, change); !changed) {
+  if (Status changed = change_desired(found, asked.by, change); !changed) {
     return done(tl::unexpected(std::move(changed).error().with_context("agent " + name)));
   }
   settle(found);
-  if (!wait) return done(view_of(found));
+  if (!asked.wait) return done(view_of(found));
   wait_for(found, up, done);
 }
 
@@ -239,18 +261,19 @@ void Engine::wait_for(Agent& agent, bool up, Callback<AgentView> done) {
 
 // ---- remove
 
-void Engine::remove(std::string name, bool keep_data, Callback<RemovalReceipt> done) {
-  when_open([this, name = std::move(name), keep_data, done = std::move(done)] {
-    remove_now(name, keep_data, done);
+void Engine::remove(std::string name, bool keep_data, std::string by,
+                    Callback<RemovalReceipt> done) {
+  when_open([this, name = std::move(name), keep_data, by = std::move(by), done = std::move(done)] {
+    remove_now(name, keep_data, by, done);
   });
 }
 
-void Engine::remove_now(const std::string& name, bool keep_data,
+void Engine::remove_now(const std::string& name, bool keep_data, const std::string& by,
                         const Callback<RemovalReceipt>& done) {
   auto agent = agent_for(name);
   if (!agent) return done(tl::unexpected(std::move(agent).error()));
   Agent& found = **agent;
-  Status changed = change_desired(found, [keep_data](StoredAgent& stored) {
+  Status changed = change_desired(found, by, [keep_data](StoredAgent& stored) {
     stored.desired_running = false;
     // A removal that began with the volume kept does not turn into one that destroys it.
     if (stored.removal == Removal::kNone)
@@ -274,6 +297,16 @@ void Engine::get(std::string name, Callback<AgentView> done) {
   });
 }
 
+void Engine::look(std::vector<std::string> names, Callback<std::vector<AgentView>> done) {
+  when_open([this, names = std::move(names), done = std::move(done)] {
+    std::vector<AgentView> views;
+    for (const std::string& name : names) {
+      if (const Agent* agent = find(name)) views.push_back(view_of(*agent));
+    }
+    done(std::move(views));
+  });
+}
+
 void Engine::list(Callback<std::vector<AgentView>> done) {
   when_open([this, done = std::move(done)] {
     std::vector<AgentView> views;
@@ -290,8 +323,8 @@ void Engine::node(Callback<NodeStatus> done) {
   when_open([this, done = std::move(done)] { done(node_status()); });
 }
 
-std::set<BundleDigest> Engine::bundles_in_use() const {
-  std::set<BundleDigest> used;
+Result<std::set<BundleDigest>> Engine::bundles_in_use() {
+  std::set<BundleDigest> used = TRY(parts_.db.kept_bundles());
   for (const auto& [id, agent] : agents_) {
     used.insert(agent->stored.manifest.spec.bundle);
     if (agent->fallback) used.insert(agent->fallback->spec.bundle);
@@ -313,6 +346,7 @@ AgentView Engine::view_of(const Agent& agent) const {
                  .manifest = stored.manifest,
                  .revision = stored.revision,
                  .proven_revision = stored.proven_revision,
+                 .observed_revision = stored.observed_revision,
                  .desired_running = stored.desired_running,
                  .frozen = agent.frozen,
                  .state = record.state,
@@ -349,6 +383,7 @@ void Engine::add_usage(Agent& agent, Nanos at_most, AgentView& view) {
   Nanos now = parts_.clock.monotonic();
   if (agent.usage_of != agent.held || now - agent.usage_at >= at_most) {
     agent.usage = effects_->usage(agent.stored.id);
+    if (agent.usage) agent.usage->read = now;
     agent.usage_of = agent.held;
     agent.usage_at = now;
   }

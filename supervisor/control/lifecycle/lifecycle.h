@@ -40,6 +40,7 @@ struct AgentUsage {
   std::map<std::string, std::uint64_t> denied_syscalls;
   std::uint32_t worker_pid = 0;
   std::uint32_t landlock_abi = 0;  // that its worker says holds it; 0: none
+  Nanos read{};                    // monotonic: when
 };
 
 // Each "ok", "failing (2 of 3)", "unknown", or empty when the manifest does not ask for it.
@@ -54,6 +55,7 @@ struct AgentView {
   AgentManifest manifest;
   std::uint64_t revision = 1;
   std::uint64_t proven_revision = 0;
+  std::uint64_t observed_revision = 0;  // that its instance, or the last one, runs
   bool desired_running = true;
   bool frozen = false;  // for want of memory of the host
   AgentState state = AgentState::kPending;
@@ -78,6 +80,38 @@ struct AgentView {
 struct ApplyOutcome {
   enum class Kind { kCreated, kChanged, kUnchanged } kind = Kind::kCreated;
   AgentView agent;
+};
+
+// How an operator asks. `by` is who it is, as events tell it: "uid 1000"; empty: not known.
+struct Asked {
+  Asked(bool wait,
+        std::string by = {})  // NOLINT(google-explicit-constructor): a wait alone will do
+      : wait(wait), by(std::move(by)) {}
+  bool wait = false;  // answer when it is so, not when it is wanted
+  std::string by;
+};
+
+struct ApplyOptions {
+  bool start = false;  // also where an operator stopped it
+  bool wait = false;
+  bool dry_run = false;  // all checks, and the answer; nothing is stored, prepared or started
+  std::string by;
+};
+
+// A manifest that an agent has or had.
+struct RevisionView {
+  AgentManifest manifest;
+  std::uint64_t revision = 1;
+  Nanos created{};  // wall; 0: not known
+  std::string author;
+  std::string digest;  // of the manifest: "sha256:…"
+  bool current = false;
+  bool restorable = true;  // its bundle is still stored
+};
+
+struct RollbackOrder {
+  std::string name;
+  std::uint64_t revision = 0;  // 0: the one before the current
 };
 
 struct RemovalReceipt {
@@ -114,13 +148,19 @@ class Lifecycle {
 
   // Answers once the desired state is on disk; with `wait`, once the agent runs, has stopped by
   // itself, or has failed (the view says which).
-  virtual void apply(AgentManifest manifest, bool start, bool wait,
-                     Callback<ApplyOutcome> done) = 0;
-  virtual void start(std::string name, bool wait, Callback<AgentView> done) = 0;
-  virtual void stop(std::string name, bool wait, Callback<AgentView> done) = 0;
-  virtual void restart(std::string name, bool wait, Callback<AgentView> done) = 0;
-  virtual void remove(std::string name, bool keep_data, Callback<RemovalReceipt> done) = 0;
+  virtual void apply(AgentManifest manifest, ApplyOptions options, Callback<ApplyOutcome> done) = 0;
+  // Applies the manifest of an earlier revision as a new one.
+  virtual void rollback(RollbackOrder order, Asked asked, Callback<ApplyOutcome> done) = 0;
+  virtual void start(std::string name, Asked asked, Callback<AgentView> done) = 0;
+  virtual void stop(std::string name, Asked asked, Callback<AgentView> done) = 0;
+  virtual void restart(std::string name, Asked asked, Callback<AgentView> done) = 0;
+  virtual void remove(std::string name, bool keep_data, std::string by,
+                      Callback<RemovalReceipt> done) = 0;
   virtual void get(std::string name, Callback<AgentView> done) = 0;
+  // Those of these names that there are, without their usage.
+  virtual void look(std::vector<std::string> names, Callback<std::vector<AgentView>> done) = 0;
+  // Newest first.
+  virtual void revisions(std::string name, Callback<std::vector<RevisionView>> done) = 0;
   virtual void list(Callback<std::vector<AgentView>> done) = 0;
   virtual void node(Callback<NodeStatus> done) = 0;
 };

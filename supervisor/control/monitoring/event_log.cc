@@ -98,9 +98,21 @@ class SqliteEventLog final : public EventLog {
     return stored;
   }
 
+  void set_labels(const std::string& agent, std::map<std::string, std::string> labels) override {
+    std::lock_guard order(order_);
+    if (labels.empty())
+      labels_.erase(agent);
+    else
+      labels_[agent] = std::move(labels);
+  }
+
   Result<std::vector<Event>> query(const EventQuery& query) const override {
     std::lock_guard lock(table_mutex_);
     return table_.page(query);
+  }
+  Bounds bounds() const override {
+    std::lock_guard lock(table_mutex_);
+    return table_.bounds();
   }
 
   std::uint64_t subscribe(Subscriber subscriber) override {
@@ -122,6 +134,9 @@ class SqliteEventLog final : public EventLog {
     event.to = clean_line(event.to, kMaxWord);
     event.reason = clean_line(event.reason, kMaxWord);
     event.message = clean_line(event.message, kMaxMessage);
+    event.cause = clean_line(event.cause, kMaxWord);
+    if (auto known = labels_.find(event.agent); known != labels_.end() && event.labels.empty())
+      event.labels = known->second;
     {
       std::lock_guard lock(table_mutex_);
       event.id = TRY_CONTEXT(table_.insert(event), "record an event");
@@ -146,11 +161,19 @@ class SqliteEventLog final : public EventLog {
   mutable std::mutex table_mutex_;  // guards table_; after order_
   std::recursive_mutex order_;  // events are announced in the order of their ids; guards the rest
   ChattyAgents chatty_;
+  std::unordered_map<std::string, std::map<std::string, std::string>> labels_;  // by agent
   std::map<std::uint64_t, std::shared_ptr<Subscriber>> subscribers_;
   std::uint64_t last_subscriber_ = 0;
 };
 
 }  // namespace
+
+bool EventFilter::takes(const std::string& agent, const std::string& kind,
+                        const std::map<std::string, std::string>& labels) const {
+  if (!agents.empty() && !agents.contains(agent)) return false;
+  if (!kinds.empty() && !kinds.contains(kind)) return false;
+  return selector.selects_all() || (!agent.empty() && selector.matches(labels));
+}
 
 Result<std::unique_ptr<EventLog>> make_event_log(EventLogConfig config) {
   auto table = EventTable::open(config.path, config.max_events);

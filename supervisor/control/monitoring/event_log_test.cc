@@ -94,20 +94,115 @@ TEST_CASE("events are found by agent, number, time and tail, and by several of t
     l.clock.step(seconds(1));
   }
   CHECK(l.query().size() == 20);
-  CHECK(ids(l.query({.agent = "even", .limit = 3})) == Ids{2, 4, 6});
-  CHECK(ids(l.query({.agent = "even", .after_id = 15})) == Ids{16, 18, 20});
+  CHECK(ids(l.query({.filter = {.agents = {"even"}}, .limit = 3})) == Ids{2, 4, 6});
+  CHECK(ids(l.query({.filter = {.agents = {"even"}}, .after_id = 15})) == Ids{16, 18, 20});
   CHECK(ids(l.query({.since = begin + seconds(18)})) == Ids{19, 20});
-  CHECK(ids(l.query({.agent = "odd", .since = begin + seconds(16)})) == Ids{17, 19});
+  CHECK(ids(l.query({.filter = {.agents = {"odd"}}, .since = begin + seconds(16)})) == Ids{17, 19});
   CHECK(ids(l.query({.tail = 3})) == Ids{18, 19, 20});
   CHECK(ids(l.query({.tail = 5, .limit = 2})) == Ids{16, 17});  // the page after it: after_id
-  CHECK(ids(l.query({.agent = "odd", .tail = 2})) == Ids{17, 19});
+  CHECK(ids(l.query({.filter = {.agents = {"odd"}}, .tail = 2})) == Ids{17, 19});
   CHECK(ids(l.query({.since = begin + seconds(17), .tail = 10})) == Ids{18, 19, 20});
   CHECK(ids(l.query({.after_id = 18, .tail = 10})) == Ids{19, 20});
   CHECK(l.query({.tail = 100}).size() == 20);
   CHECK(l.query({.tail = 0}).empty());
-  CHECK(l.query({.agent = "nobody", .tail = 5}).empty());
+  CHECK(l.query({.filter = {.agents = {"nobody"}}, .tail = 5}).empty());
   CHECK(l.query({.after_id = UINT64_MAX - 1}).empty());
   CHECK(l.query({.since = begin + seconds(100)}).empty());
+}
+
+TEST_CASE("events are found by kind and by the labels that the agent had then") {
+  Log l;
+  auto select = [](const std::string& text) {
+    return EventFilter{.selector = std::move(*Selector::parse(text))};
+  };
+  l.log->set_labels("a", {{"team", "treasury"}});
+  l.log->set_labels("b", {{"team", "risk"}});
+  l.state("a", "running");
+  l.state("b", "running");
+  l.log->set_labels("a", {{"team", "risk"}, {"tier", "gold"}});
+  REQUIRE(l.log->record({.kind = "agent.applied", .agent = "a", .cause = "uid 7"}));
+  REQUIRE(l.log->record({.kind = "service"}));
+  l.state("a", "stopped");
+  for (int reopened = 0; reopened < 2; ++reopened) {
+    CHECK(ids(l.query({.filter = select("team=treasury")})) == Ids{1});
+    CHECK(ids(l.query({.filter = select("team=risk")})) == Ids{2, 3, 5});
+    CHECK(ids(l.query({.filter = select("team=risk"), .tail = 2})) == Ids{3, 5});
+    CHECK(ids(l.query({.filter = select("!tier")})) == Ids{1, 2});  // no service is an agent
+    CHECK(ids(l.query({.filter = {.kinds = {"service", "agent.applied"}}})) == Ids{3, 4});
+    CHECK(ids(l.query({.filter = {.agents = {"a", "b"}, .kinds = {"agent.state"}}, .limit = 2})) ==
+          Ids{1, 2});
+    CHECK(l.query({.filter = {.agents = {"b"}, .kinds = {"agent.applied"}}}).empty());
+    CHECK(l.query()[2].cause == "uid 7");
+    CHECK(l.query()[4].labels.at("tier") == "gold");
+    CHECK(l.query()[3].labels.empty());
+    CHECK(l.log->bounds().last == 5);
+    l.log.reset();
+    l.log = l.open();
+  }
+  l.state("a", "running");
+  CHECK(l.query().back().labels.empty());  // whose labels they are is told again
+}
+
+TEST_CASE("until takes what was recorded before it, also with a tail") {
+  Log l;
+  Nanos begin = l.clock.wall();
+  for (int i = 1; i <= 9; ++i) {
+    l.state(i % 2 == 1 ? "odd" : "even", "running");
+    l.clock.step(seconds(1));
+  }
+  CHECK(ids(l.query({.until = begin + seconds(2)})) == Ids{1, 2, 3});
+  CHECK(ids(l.query({.until = begin + seconds(2), .tail = 2})) == Ids{2, 3});
+  CHECK(ids(l.query({.filter = {.agents = {"odd"}}, .until = begin + seconds(5), .tail = 2})) ==
+        Ids{3, 5});
+  CHECK(ids(l.query({.since = begin + seconds(1), .until = begin + seconds(2)})) == Ids{2, 3});
+  CHECK(l.query({.until = begin - seconds(1)}).empty());
+  l.clock.set_wall(begin);  // set back: counts as recorded at the latest time so far
+  l.state("odd", "stopped");
+  CHECK(ids(l.query({.until = begin + seconds(2)})) == Ids{1, 2, 3});
+}
+
+TEST_CASE("events of an earlier build are taken over") {
+  Log l;
+  l.log.reset();
+  {
+    auto db = sqlite::Database::open(l.dir.path() + "/state.db", SQLITE_OPEN_READWRITE);
+    REQUIRE(db);
+    REQUIRE(db->exec(R"(
+      DROP TABLE events; DROP TABLE event_streams;
+      CREATE TABLE events (
+        id INTEGER PRIMARY KEY, time INTEGER NOT NULL, stored INTEGER NOT NULL, kind TEXT NOT NULL, agent TEXT NOT NULL,
+        from_state TEXT NOT NULL, to_state TEXT NOT NULL, reason TEXT NOT NULL, message TEXT NOT NULL, generation INTEGER NOT NULL);
+      CREATE INDEX events_by_agent ON events (agent);
+      CREATE INDEX events_by_time ON events (stored);
+      INSERT INTO events VALUES (5, 10, 10, 'agent.state', 'a', 'pending', 'running', 'operator', 'm', 3),
+        (6, 11, 11, 'service', '', '', '', '', 'up', 0), (7, 12, 12, 'agent.state', 'a', 'running', 'stopped', '', '', 3))"));
+  }
+  l.log = l.open();
+  CHECK(ids(l.query()) == Ids{5, 6, 7});
+  CHECK(ids(l.query({.filter = {.agents = {"a"}}})) == Ids{5, 7});
+  Event first = l.query().front();
+  CHECK((first.kind == "agent.state" && first.from == "pending" && first.to == "running"));
+  CHECK((first.message == "m" && first.generation == 3 && first.time == Nanos(10)));
+  l.state("a", "running");
+  CHECK(ids(l.query({.tail = 1})) == Ids{8});
+}
+
+TEST_CASE("what no event has any more is forgotten of an agent's labels") {
+  Log l;
+  l.max_events = 100;
+  l.log = l.open();
+  for (int i = 0; i < 1000; ++i) {
+    l.log->set_labels("a", {{"n", std::to_string(i)}});
+    l.state("a", "running");
+  }
+  auto db = sqlite::Database::open(l.dir.path() + "/state.db", SQLITE_OPEN_READONLY);
+  REQUIRE(db);
+  auto count = db->prepare("SELECT count(*) FROM event_streams");
+  REQUIRE(count);
+  REQUIRE(count->step());
+  CHECK(count->integer(0) <= 100 + 256);
+  CHECK(l.query({.filter = {.selector = *Selector::parse("n=5")}}).empty());
+  CHECK(l.query({.filter = {.selector = *Selector::parse("n=999")}}).size() == 1);
 }
 
 TEST_CASE("a clock set back hides no event from since") {
@@ -183,7 +278,7 @@ TEST_CASE(
     CHECK(events[54].generation == 2);
   }
   for (int i = 0; i < 200; ++i) l.state("noisy", "running");
-  CHECK(l.query({.agent = "noisy", .tail = 200}).front().kind == "agent.state");
+  CHECK(l.query({.filter = {.agents = {"noisy"}}, .tail = 200}).front().kind == "agent.state");
 }
 
 TEST_CASE("strings that agents can choose are bounded, valid UTF-8, one line") {
@@ -259,11 +354,13 @@ TEST_CASE("a page is as fast with a million events as with few", "[.bench]") {
       REQUIRE(db);
       l.log.reset();
       REQUIRE(db->exec(
-          fmt::format("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < "
+          fmt::format("INSERT INTO event_streams VALUES (1, 'agent-0', 'agent.state', 'team=a'), "
+                      "(2, 'agent-1', 'agent.state', 'team=b'); "
+                      "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < "
                       "{0}) INSERT INTO events "
-                      "SELECT i, {1} + i * 1000000000, {1} + i * 1000000000, 'agent.state', "
-                      "'agent-' || (i % 2), 'starting', 'running', "
-                      "'operator', 'message of a usual length, forty characters', 1 FROM n",
+                      "SELECT i, {1} + i * 1000000000, {1} + i * 1000000000, 1 + i % 2, "
+                      "'starting', 'running', "
+                      "'operator', 'message of a usual length, forty characters', 1, 'host' FROM n",
                       count, l.clock.wall().count())));
       middle = l.clock.wall() + seconds(count / 2);
       l.log = l.open();
@@ -271,10 +368,12 @@ TEST_CASE("a page is as fast with a million events as with few", "[.bench]") {
     std::vector<EventQuery> queries() const {
       return {{.tail = 100},
               {.limit = 100},
-              {.agent = "agent-1", .tail = 100},
-              {.agent = "agent-1", .limit = 100},
+              {.filter = {.agents = {"agent-1"}}, .tail = 100},
+              {.filter = {.kinds = {"agent.state"}}, .tail = 100},
+              {.filter = {.selector = *Selector::parse("team=a")}, .tail = 100},
+              {.filter = {.agents = {"agent-1"}}, .limit = 100},
               {.since = middle, .limit = 100},
-              {.agent = "agent-0", .since = middle, .limit = 100}};
+              {.filter = {.agents = {"agent-0"}}, .since = middle, .limit = 100}};
     }
   };
   Sized small(1000);

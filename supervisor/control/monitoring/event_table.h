@@ -8,6 +8,7 @@
 
 #include "base/sqlite.h"
 #include "supervisor/control/monitoring/event_log.h"
+#include "supervisor/control/monitoring/event_streams.h"
 
 namespace flodea::control {
 
@@ -17,19 +18,34 @@ class EventTable {
 
   Result<std::uint64_t> insert(const Event& event);  // its id
   Result<std::vector<Event>> page(const EventQuery& query);
+  EventLog::Bounds bounds() const { return {.first = first_id_, .last = last_id_}; }
 
  private:
+  using Ids = std::vector<std::int64_t>;
   struct Statements {
-    sqlite::Statement insert, trim, first_since, all_page, agent_page, all_tail, agent_tail;
+    sqlite::Statement insert, trim, first_since, last_until, page, row, oldest, newest, tail;
   };
-  EventTable(sqlite::Database db, Statements statements, std::uint64_t max_events)
-      : db_(std::move(db)), sql_(std::move(statements)), max_events_(max_events) {}
+  struct Range {
+    std::uint64_t first = 1, last = 0;
+  };
+  EventTable(sqlite::Database db, Statements statements, EventStreams streams,
+             std::uint64_t max_events)
+      : db_(std::move(db)),
+        streams_(std::move(streams)),
+        sql_(std::move(statements)),
+        max_events_(max_events) {}
   Status read_bounds();
   Status trim();
-  Result<std::uint64_t> first_wanted(const EventQuery& query);
-  Result<std::uint64_t> first_of_tail(const EventQuery& query, std::uint64_t first);
+  Event read_row(const sqlite::Statement& row) const;
+  Result<Range> range_of(const EventQuery& query);
+  Result<std::uint64_t> first_of_tail(const EventQuery& query, Range range);
+  Result<std::vector<Event>> all_of(const EventQuery& query, Range range);
+  Result<std::vector<Event>> filtered(const EventQuery& query, Range range);
+  enum class End { kOldest, kNewest };
+  Result<Ids> ids_of(const EventQuery& query, Range range, End end, std::size_t most);
 
   sqlite::Database db_;
+  EventStreams streams_;
   Statements sql_;  // after db_: ends first
   std::uint64_t max_events_;
   std::uint64_t first_id_ = 1;  // of the oldest row

@@ -264,6 +264,149 @@ TEST_CASE("events are printed from a tail, a duration or a time on, of one agent
   CHECK(messages({"--since", "8760h"}) == std::vector{true, true, true});
 }
 
+TEST_CASE("agents are selected by label, each once, each outcome told") {
+  Cli cli;
+  AgentView view;
+  for (const char* name : {"a", "b", "c"}) {
+    view.manifest.name = name;
+    view.manifest.labels = {{"team", *name == 'c' ? "risk" : "treasury"}};
+    cli.server.lifecycle.put(view);
+  }
+  Outcome stopped = cli.run({"stop", "-l", "team=treasury"});
+  CHECK(stopped.status == 0);
+  CHECK((has(stopped.out, "a stopped\n") && has(stopped.out, "b stopped\n")));
+  CHECK_FALSE(has(stopped.out, "c"));
+  CHECK(cli.run({"start", "a", "a"}).out == "a running\n");
+  Outcome some = cli.run({"restart", "a", "nobody"});
+  CHECK(some.status == 1);
+  CHECK(some.out == "a running\n");
+  CHECK(has(some.err, "no agent \"nobody\""));
+  CHECK(has(some.err, "flodea: 1 of 2 agents failed\n"));
+  CHECK(has(cli.run({"ps", "-l", "team in (risk)"}).out, "c  "));
+  CHECK_FALSE(has(cli.run({"ps", "-l", "team in (risk)"}).out, "a  "));
+  CHECK(has(cli.run({"inspect", "-l", "team=treasury"}).out, "name:           b"));
+  Outcome none = cli.run({"stop", "-l", "team=nobody"});
+  CHECK(none.status == 0);
+  CHECK(has(none.err, "no agent is selected"));
+  for (const char* verb : {"stop", "rm", "restart"}) {
+    CAPTURE(verb);
+    CHECK(cli.run({verb, "-l", ""}).status == 2);
+    CHECK(cli.run({verb}).status == 2);
+    CHECK(cli.run({verb, "a", "-l", "team"}).status == 2);
+    CHECK(cli.run({verb, "a", "--all"}).status == 2);
+    Outcome malformed = cli.run({verb, "-l", "team=(a"});
+    CHECK(malformed.status == 2);
+    CHECK(has(malformed.err, "at character 6"));
+  }
+  Outcome asked = cli.run({"rm", "-l", "team=treasury"});
+  CHECK(asked.status == 1);
+  CHECK(has(asked.err, "(a, b)"));
+  CHECK(has(asked.err, "--yes"));
+  CHECK(cli.run({"rm", "-l", "team=treasury", "--yes"}).status == 0);
+  CHECK(cli.run({"rm", "--all", "--yes"}).out.starts_with("c removed"));
+  CHECK(has(cli.run({"rm", "--all", "--yes"}).err, "no agent is selected"));
+}
+
+TEST_CASE("plan, diff and prune say what would change, and prune keeps something") {
+  Cli cli;
+  cli.ledger();
+  CHECK(cli.run({"apply", "-f", cli.path("ledger.yaml"), "--plan"}).out == "ledger create\n");
+  Outcome fresh = cli.run({"diff", "-f", cli.path("ledger.yaml")});
+  CHECK(fresh.status == 1);
+  CHECK(fresh.out.starts_with("--- ledger (none)\n+++ ledger ("));
+  CHECK(cli.run({"ps", "-o", "json"}).out.find("ledger") == std::string::npos);
+  CHECK(cli.run({"apply", "-f", cli.path("ledger.yaml")}).status == 0);
+  CHECK(cli.run({"apply", "-f", cli.path("ledger.yaml"), "--plan"}).out == "ledger unchanged\n");
+  Outcome same = cli.run({"diff", "-f", cli.path("ledger.yaml")});
+  CHECK((same.status == 0 && same.out.empty()));
+  cli.ledger("  stop_timeout: 6s\n");
+  CHECK(cli.run({"apply", "-f", cli.path("ledger.yaml"), "--plan"}).out ==
+        "ledger change\n  spec.stop_timeout: 5s → 6s\n");
+  Outcome json = cli.run({"apply", "-f", cli.path("ledger.yaml"), "--plan", "-o", "json"});
+  CHECK(has(json.out, R"({"field":"spec.stop_timeout","before":"5s","after":"6s"})"));
+  Outcome diff = cli.run({"diff", "-f", cli.path("ledger.yaml")});
+  CHECK(diff.status == 1);
+  CHECK(has(diff.out, "-spec.stop_timeout: 5s\n+spec.stop_timeout: 6s\n"));
+  CHECK(cli.run({"diff", "-f", cli.path("nothing.yaml")}).status == 2);
+
+  cli.server.add_agent("other");
+  Outcome plan = cli.run({"apply", "-f", cli.path(""), "--prune", "--plan"});
+  CHECK(has(plan.out, "other remove\n"));
+  CHECK(cli.run({"apply", "-f", cli.path(""), "--prune", "-l", "team=x"}).out ==
+        "ledger changed\n");
+  CHECK(cli.run({"apply", "-f", cli.path(""), "--prune"}).out ==
+        "ledger unchanged\nother removed, its data kept\n");
+  cli.file("elsewhere/new/main.py", "");
+  cli.file("elsewhere/new.yaml",
+           "apiVersion: flodea/v1\nkind: Agent\nmetadata: {name: new}\nspec:\n  runtime: {type: "
+           "python, entrypoint: main.py}\n  bundle: new\n");
+  Outcome wrong = cli.run({"apply", "-f", cli.path("elsewhere"), "--prune"});
+  CHECK(wrong.status == 1);
+  CHECK(has(wrong.err, "every agent there is (ledger)"));
+  CHECK_FALSE(has(cli.run({"ps"}).out, "new"));
+  fs::create_directories(cli.path("empty"));
+  CHECK(has(cli.run({"apply", "-f", cli.path("empty"), "--prune"}).err, "has no *.yaml"));
+  CHECK(cli.run({"apply", "-f", cli.path("elsewhere"), "--prune-data"}).status == 2);
+}
+
+TEST_CASE("one bad manifest of a directory, and nothing is changed; -R goes into those below") {
+  Cli cli;
+  cli.ledger();
+  cli.file("below/other/main.py", "");
+  auto other = [&](const std::string& memory) {
+    cli.file(
+        "below/other.yaml",
+        "apiVersion: flodea/v1\nkind: Agent\nmetadata: {name: other}\nspec:\n  runtime: {type: "
+        "python, entrypoint: main.py}\n  bundle: other\n  resources: {memory: " +
+            memory + "}\n");
+  };
+  other("1Mi");
+  Outcome bad = cli.run({"apply", "-f", cli.path(""), "-R"});
+  CHECK(bad.status == 1);
+  CHECK(has(bad.err, "other.yaml:7: "));
+  CHECK(bad.out.empty());
+  CHECK_FALSE(has(cli.run({"ps"}).out, "ledger"));
+  other("64Mi");
+  CHECK(cli.run({"apply", "-f", cli.path(""), "-R", "--wait"}).out ==
+        "other created\nledger created\nother running\nledger running\n");
+}
+
+TEST_CASE("revisions are listed, shown and gone back to") {
+  Cli cli;
+  cli.ledger();
+  REQUIRE(cli.run({"apply", "-f", cli.path("ledger.yaml")}).status == 0);
+  cli.ledger("  stop_timeout: 6s\n");
+  REQUIRE(cli.run({"apply", "-f", cli.path("ledger.yaml")}).status == 0);
+  Outcome list = cli.run({"revisions", "ledger"});
+  CHECK(list.out.starts_with("REVISION  AGE  BY"));
+  CHECK(has(list.out, "current"));
+  CHECK(has(cli.run({"revisions", "ledger", "--revision", "1"}).out, "stop_timeout: 5s"));
+  CHECK(cli.run({"rollback", "ledger", "--to", "1", "--wait"}).out ==
+        "ledger rolled back, as revision 3\n");
+  CHECK(has(cli.run({"inspect", "ledger"}).out, "stop timeout:     5s"));
+  CHECK(cli.run({"rollback", "ledger", "--to", "9"}).status == 1);
+  CHECK(cli.run({"rollback", "ledger", "--to", "0"}).status == 2);
+  CHECK(cli.run({"rollout", "status", "ledger"}).out == "ledger running (revision 3)\n");
+  Outcome none = cli.run({"rollout", "status", "nobody"});
+  CHECK(none.status == 1);
+  CHECK(has(none.err, "nobody there is no such agent"));
+}
+
+TEST_CASE("logs of several agents have their names in front; top samples twice") {
+  Cli cli;
+  AgentId id = cli.server.add_agent().id;
+  cli.server.add_agent("b");
+  REQUIRE(cli.server.logs.append(id, {1}, LogStream::kStdout, "one"));
+  CHECK(cli.run({"logs", "a", "b"}).out == "a | one\nb | one\n");  // the fake has one log
+  CHECK(cli.run({"logs"}).status == 2);
+  Outcome top = cli.run({"top", "--once", "-d", "100ms"});
+  CHECK(top.out.starts_with("NAME  STATE    CPU%"));
+  CHECK(has(top.out, "\na     running  -"));
+  CHECK(has(cli.run({"top", "--once", "-d", "100ms", "-o", "json", "a"}).out,
+            R"({"agents":[{"name":"a","state":"running")"));
+  CHECK(cli.run({"top", "-d", "1ms"}).status == 2);
+}
+
 TEST_CASE("usage errors are status 2, help is 0") {
   Cli cli;
   CHECK(cli.run({}).status == 2);

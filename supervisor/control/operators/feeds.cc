@@ -3,6 +3,8 @@
 #include <utility>
 
 #include "base/text.h"
+#include "supervisor/control/operators/agent_watch.h"
+#include "supervisor/control/operators/event_codec.h"
 #include "supervisor/control/operators/wire_time.h"
 
 namespace flodea::control {
@@ -15,9 +17,12 @@ constexpr std::uint32_t kEventPage = 500;
 
 using LogStreamReactor = PageStream<pb::LogEntry>;
 using EventStreamReactor = PageStream<pb::Event>;
+using AgentStreamReactor = PageStream<pb::AgentChange>;
 
 grpc::Status too_many_streams() {
-  auto error = fail(Code::kResourceExhausted, "too many log and event streams are open").value();
+  auto error =
+      fail(Code::kResourceExhausted, "too many streams of logs, events and agents are open")
+          .value();
   return to_grpc_status(std::move(error).with_remedy("end some of them"));
 }
 
@@ -35,8 +40,9 @@ const char* stream_name(LogStream stream) {
   return "system";
 }
 
-pb::LogEntry encode_line(const LogLine& line) {
+pb::LogEntry encode_line(const std::string& agent, const LogLine& line) {
   pb::LogEntry wire;
+  wire.set_agent(agent);
   *wire.mutable_time() = encode_time(line.time);
   wire.set_stream(stream_name(line.stream));
   wire.set_line(replace_invalid_utf8(line.text));
@@ -46,26 +52,12 @@ pb::LogEntry encode_line(const LogLine& line) {
   return wire;
 }
 
-pb::Event encode_event(const Event& event) {
-  pb::Event wire;
-  wire.set_id(event.id);
-  *wire.mutable_time() = encode_time(event.time);
-  wire.set_kind(event.kind);
-  wire.set_agent(event.agent);
-  wire.set_from(event.from);
-  wire.set_to(event.to);
-  wire.set_reason(replace_invalid_utf8(event.reason));
-  wire.set_message(replace_invalid_utf8(event.message));
-  wire.set_generation(event.generation);
-  return wire;
-}
-
 // Reads an agent's log page by page. `tail` is the first page's business only; a tail of 0 means
 // "what comes from now on".
 class LogPages {
  public:
-  LogPages(LogStore& store, AgentId agent, LogQuery query)
-      : store_(store), agent_(std::move(agent)), query_(std::move(query)) {}
+  LogPages(LogStore& store, const AgentView& agent, LogQuery query)
+      : store_(store), agent_(agent.id), name_(agent.manifest.name), query_(std::move(query)) {}
 
   Result<std::vector<pb::LogEntry>> next() {
     bool skip = query_.tail == 0u;
@@ -80,13 +72,14 @@ class LogPages {
     if (!lines->empty()) query_.cursor = lines->back().cursor;
     if (skip) return page;
     page.reserve(lines->size());
-    for (const LogLine& line : *lines) page.push_back(encode_line(line));
+    for (const LogLine& line : *lines) page.push_back(encode_line(name_, line));
     return page;
   }
 
  private:
   LogStore& store_;
   AgentId agent_;
+  std::string name_;
   LogQuery query_;
   bool begun_ = false;  // a page was read: the log was there
 };
@@ -121,13 +114,6 @@ LogQuery log_query(const pb::LogsRequest& request) {
   return query;
 }
 
-EventQuery event_query(const pb::EventsRequest& request) {
-  EventQuery query{.agent = request.name(), .after_id = request.after_id(), .limit = kEventPage};
-  if (request.has_since()) query.since = decode_time(request.since());
-  if (request.has_tail()) query.tail = request.tail();
-  return query;
-}
-
 // Subscribed while the agent exists: the first removal of its name is its own, whoever has the name
 // (and, with kept data, the id) afterwards.
 EventLog::Subscriber watch_removal(std::string name, std::weak_ptr<LogStreamReactor> stream) {
@@ -141,7 +127,7 @@ void begin_log_feed(const std::shared_ptr<LogStreamReactor>& stream, OperatorsBa
                     const AgentView& agent, LogQuery query, bool follow,
                     std::shared_ptr<void> slot) {
   std::weak_ptr<LogStreamReactor> weak = stream;
-  auto pages = std::make_shared<LogPages>(backends.logs, agent.id, std::move(query));
+  auto pages = std::make_shared<LogPages>(backends.logs, agent, std::move(query));
   std::uint64_t lines = 0, removal = 0;
   if (follow) {
     lines = backends.logs.subscribe(agent.id, [weak] {
@@ -183,15 +169,19 @@ std::shared_ptr<EventStreamReactor> start_event_feed(const pb::EventsRequest& re
                                                      std::shared_ptr<SerialExecutor::Strand> strand,
                                                      std::shared_ptr<void> slot) {
   auto stream = EventStreamReactor::make(std::move(strand), request.follow());
-  if (!slot) {
-    stream->end(too_many_streams());
+  auto query = decode_event_query(request);
+  if (!slot || !query) {
+    stream->end(slot ? to_grpc_status(query.error()) : too_many_streams());
     return stream;
   }
-  auto pages = std::make_shared<EventPages>(events, event_query(request));
+  query->limit = kEventPage;
+  auto filter = std::make_shared<EventFilter>(query->filter);
+  auto pages = std::make_shared<EventPages>(events, std::move(*query));
   std::uint64_t id = 0;
   if (request.follow()) {
     std::weak_ptr<EventStreamReactor> weak = stream;
-    id = events.subscribe([weak](const Event&) {
+    id = events.subscribe([weak, filter](const Event& event) {
+      if (!filter->takes(event.agent, event.kind, event.labels)) return;
       if (auto alive = weak.lock()) alive->wake();
     });
   }
@@ -199,6 +189,31 @@ std::shared_ptr<EventStreamReactor> start_event_feed(const pb::EventsRequest& re
     if (follow) events.unsubscribe(id);
   };
   stream->begin([pages] { return pages->next(); }, std::move(cleanup));
+  return stream;
+}
+
+std::shared_ptr<AgentStreamReactor> start_agent_feed(const pb::WatchAgentsRequest& request,
+                                                     OperatorsBackends backends,
+                                                     std::shared_ptr<SerialExecutor::Strand> strand,
+                                                     std::shared_ptr<void> slot) {
+  auto stream = AgentStreamReactor::make(std::move(strand), true);
+  auto watch = AgentWatch::make(request, backends.lifecycle, backends.events);
+  if (!slot || !watch) {
+    stream->end(slot ? to_grpc_status(watch.error()) : too_many_streams());
+    return stream;
+  }
+  std::weak_ptr<AgentStreamReactor> weak = stream;
+  (*watch)->on_more([weak] {
+    if (auto alive = weak.lock()) alive->wake();
+  });
+  auto heard = backends.events.subscribe([weak, watch = *watch](const Event& event) {
+    if (!watch->concerns(event)) return;
+    if (auto alive = weak.lock()) alive->wake();
+  });
+  auto cleanup = [&events = backends.events, heard, slot = std::move(slot)] {
+    events.unsubscribe(heard);
+  };
+  stream->begin([watch = *watch] { return watch->next(); }, std::move(cleanup));
   return stream;
 }
 

@@ -1,4 +1,4 @@
-// Logs and Events as streams: which page comes next, and what says that there is one.
+// Logs, Events and WatchAgents as streams: which page comes next, and what says that there is one.
 #pragma once
 
 #include <memory>
@@ -13,6 +13,9 @@ namespace flodea::control {
 // the stream ends once the agent is removed.
 std::shared_ptr<PageStream<operators::v1::LogEntry>> start_log_feed(
     const operators::v1::LogsRequest& request, OperatorsBackends backends,
+    std::shared_ptr<SerialExecutor::Strand> strand, std::shared_ptr<void> slot);
+std::shared_ptr<PageStream<operators::v1::AgentChange>> start_agent_feed(
+    const operators::v1::WatchAgentsRequest& request, OperatorsBackends backends,
     std::shared_ptr<SerialExecutor::Strand> strand, std::shared_ptr<void> slot);
 std::shared_ptr<PageStream<operators::v1::Event>> start_event_feed(
     const operators::v1::EventsRequest& request, EventLog& events,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/selector.h"
 #include "supervisor/control/operators/spec_codec.h"
 
 namespace flodea::control {
@@ -22,12 +23,16 @@ Status check_list_request(const pb::ListRequest& request) {
             .value();
     return tl::unexpected(std::move(error).with_field("page_size"));
   }
+  TRY(Selector::parse(request.selector()));
   if (request.page_token().empty() || check_agent_name(request.page_token())) return {};
   auto error = fail(Code::kInvalidArgument, "not a page token of List").value();
   return tl::unexpected(std::move(error).with_field("page_token"));
 }
 
 pb::ListResponse encode_list_page(std::vector<AgentView> agents, const pb::ListRequest& request) {
+  Selector selector = Selector::parse(request.selector()).value_or(Selector());
+  std::erase_if(agents,
+                [&](const AgentView& one) { return !selector.matches(one.manifest.labels); });
   std::ranges::sort(agents, {}, name_of);
   auto next = std::ranges::upper_bound(agents, request.page_token(), {}, name_of);
   std::uint32_t left = request.page_size() == 0 ? kDefaultListPage : request.page_size();

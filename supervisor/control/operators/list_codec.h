@@ -13,7 +13,7 @@ inline constexpr std::uint32_t kDefaultListPage = 100;
 inline constexpr std::uint32_t kMaxListPage = 1000;
 inline constexpr std::size_t kMaxListBytes = 4 << 20;  // one agent more may go over it
 
-// kInvalidArgument: a size over kMaxListPage, or what is no page token.
+// kInvalidArgument: a size over kMaxListPage, a selector, or what is no page token.
 Status check_list_request(const operators::v1::ListRequest& request);
 // Of all `agents` the page that a checked request asks for, by name. An agent that is made or
 // removed between two pages is missed or told by its place, and no other is told twice.

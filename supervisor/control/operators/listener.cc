@@ -82,7 +82,7 @@ void Listener::admit(UniqueFd connection) {
   }
   if (auto watched = keep_watch(connection.get()); !watched)
     return spdlog::warn("operators' socket: {}", watched.error().describe());
-  handover_(std::move(connection));
+  handover_(std::move(connection), *peer);
 }
 
 Status Listener::keep_watch(int connection) {

@@ -11,6 +11,7 @@
 
 #include "base/event_loop.h"
 #include "base/unique_fd.h"
+#include "supervisor/control/operators/peer.h"
 
 namespace flodea::control {
 
@@ -18,7 +19,8 @@ class Listener {
  public:
   static constexpr std::size_t kMaxConnections =
       128;  // followers (kMaxStreams) leave room for others
-  using Handover = std::function<void(UniqueFd connection)>;  // on the listener's thread
+  using Handover =
+      std::function<void(UniqueFd connection, const Peer& peer)>;  // on the listener's thread
 
   static Result<std::unique_ptr<Listener>> start(UniqueFd listening, gid_t operators_group,
                                                  Handover handover);

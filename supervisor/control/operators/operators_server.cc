@@ -25,7 +25,8 @@ class Server final : public OperatorsServer {
  public:
   explicit Server(OperatorsConfig& config)
       : executor_(kDiskThreads, "operators-disk"),
-        service_(config.backends, executor_, std::move(config.bounds), std::move(config.version)) {}
+        service_(config.backends, callers_, executor_, std::move(config.bounds),
+                 std::move(config.version)) {}
   ~Server() override { shutdown(); }
 
   Status open(UniqueFd listening, gid_t group) {
@@ -40,9 +41,11 @@ class Server final : public OperatorsServer {
     builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxStreamsPerClient);
     server_ = builder.BuildAndStart();
     if (!server_) return fail(Code::kInternal, "gRPC did not start the operators' server");
-    listener_ = TRY(Listener::start(std::move(listening), group, [this](UniqueFd connection) {
-      grpc::AddInsecureChannelFromFd(server_.get(), connection.release());
-    }));
+    listener_ = TRY(
+        Listener::start(std::move(listening), group, [this](UniqueFd connection, const Peer& peer) {
+          callers_.note(connection.get(), peer.uid);
+          grpc::AddInsecureChannelFromFd(server_.get(), connection.release());
+        }));
     return {};
   }
 
@@ -55,6 +58,7 @@ class Server final : public OperatorsServer {
   }
 
  private:
+  Callers callers_;
   SerialExecutor executor_;
   OperatorsService service_;
   HealthService health_{kServices};

@@ -3,9 +3,11 @@
 #include <utility>
 
 #include "supervisor/control/operators/deferred_reply.h"
+#include "supervisor/control/operators/event_codec.h"
 #include "supervisor/control/operators/feeds.h"
 #include "supervisor/control/operators/list_codec.h"
 #include "supervisor/control/operators/node_codec.h"
+#include "supervisor/control/operators/revision_codec.h"
 #include "supervisor/control/operators/upload_stream.h"
 #include "supervisor/control/operators/wire_time.h"
 
@@ -13,6 +15,8 @@ namespace flodea::control {
 namespace {
 
 namespace pb = operators::v1;
+
+constexpr std::uint32_t kTransitions = 10;  // that Get tells
 
 pb::ApplyResponse encode_outcome(const ApplyOutcome& outcome) {
   pb::ApplyResponse wire;
@@ -51,6 +55,15 @@ Lifecycle::Callback<AgentView> with_agent(std::shared_ptr<DeferredReply<pb::Agen
   return settling<AgentView>(std::move(reply), encode_agent);
 }
 
+void add_transitions(const EventLog& events, const AgentView& view, pb::Agent& agent) {
+  EventQuery last{.filter = {.agents = {view.manifest.name}, .kinds = {"agent.state"}},
+                  .since = view.created,
+                  .tail = kTransitions};
+  auto found = events.query(last);
+  if (!found) return;  // the agent itself can be told all the same
+  for (const Event& event : *found) *agent.add_transitions() = encode_event(event);
+}
+
 // The name in a request, or a refusal already given.
 template <class Response>
 bool accept_name(const std::string& name, DeferredReply<Response>& reply) {
@@ -69,15 +82,21 @@ std::shared_ptr<void> Slots::take() {
   return {count_.get(), [count = count_](void*) { count->fetch_sub(1); }};
 }
 
-OperatorsService::OperatorsService(OperatorsBackends backends, SerialExecutor& executor,
-                                   SpecBounds bounds, std::string version)
+OperatorsService::OperatorsService(OperatorsBackends backends, const Callers& callers,
+                                   SerialExecutor& executor, SpecBounds bounds, std::string version)
     : backends_(backends),
+      callers_(callers),
       executor_(executor),
       bounds_(std::move(bounds)),
       version_(std::move(version)),
-      checks_(executor.make_strand()) {}
+      checks_(executor.make_strand()),
+      looks_(executor.make_strand()) {}
 
-grpc::ServerUnaryReactor* OperatorsService::Apply(grpc::CallbackServerContext*,
+Asked OperatorsService::asked_by(const grpc::CallbackServerContext* context, bool wait) const {
+  return {wait, callers_.who(context->peer())};
+}
+
+grpc::ServerUnaryReactor* OperatorsService::Apply(grpc::CallbackServerContext* context,
                                                   const pb::ApplyRequest* request,
                                                   pb::ApplyResponse* response) {
   auto reply = DeferredReply<pb::ApplyResponse>::make(response);
@@ -86,13 +105,17 @@ grpc::ServerUnaryReactor* OperatorsService::Apply(grpc::CallbackServerContext*,
     reply->refuse(decoded.error());
     return reply.get();
   }
-  checks_->post([this, reply, manifest = std::move(*decoded), start = request->start(),
-                 wait = request->wait()]() mutable {
-    auto checked = backends_.check_spec(manifest.spec);
-    if (!checked) return reply->refuse(checked.error());
-    backends_.lifecycle.apply(std::move(manifest), start, wait,
-                              settling<ApplyOutcome>(reply, encode_outcome));
-  });
+  ApplyOptions options{.start = request->start(),
+                       .wait = request->wait(),
+                       .dry_run = request->dry_run(),
+                       .by = callers_.who(context->peer())};
+  checks_->post(
+      [this, reply, manifest = std::move(*decoded), options = std::move(options)]() mutable {
+        auto checked = backends_.check_spec(manifest.spec);
+        if (!checked) return reply->refuse(checked.error());
+        backends_.lifecycle.apply(std::move(manifest), std::move(options),
+                                  settling<ApplyOutcome>(reply, encode_outcome));
+      });
   return reply.get();
 }
 
@@ -116,45 +139,82 @@ grpc::ServerUnaryReactor* OperatorsService::Get(grpc::CallbackServerContext*,
                                                 const pb::GetRequest* request,
                                                 pb::Agent* response) {
   auto reply = DeferredReply<pb::Agent>::make(response);
-  if (accept_name(request->name(), *reply))
-    backends_.lifecycle.get(request->name(), with_agent(reply));
+  if (!accept_name(request->name(), *reply)) return reply.get();
+  backends_.lifecycle.get(request->name(), [this, reply](Result<AgentView> view) {
+    if (!view) return reply->refuse(view.error());
+    looks_->post([this, reply, view = std::move(*view)] {
+      pb::Agent agent = encode_agent(view);
+      add_transitions(backends_.events, view, agent);
+      reply->answer(std::move(agent));
+    });
+  });
   return reply.get();
 }
 
-grpc::ServerUnaryReactor* OperatorsService::Start(grpc::CallbackServerContext*,
+grpc::ServerUnaryReactor* OperatorsService::Start(grpc::CallbackServerContext* context,
                                                   const pb::StartRequest* request,
                                                   pb::Agent* response) {
   auto reply = DeferredReply<pb::Agent>::make(response);
   if (accept_name(request->name(), *reply))
-    backends_.lifecycle.start(request->name(), request->wait(), with_agent(reply));
+    backends_.lifecycle.start(request->name(), asked_by(context, request->wait()),
+                              with_agent(reply));
   return reply.get();
 }
 
-grpc::ServerUnaryReactor* OperatorsService::Stop(grpc::CallbackServerContext*,
+grpc::ServerUnaryReactor* OperatorsService::Stop(grpc::CallbackServerContext* context,
                                                  const pb::StopRequest* request,
                                                  pb::Agent* response) {
   auto reply = DeferredReply<pb::Agent>::make(response);
   if (accept_name(request->name(), *reply))
-    backends_.lifecycle.stop(request->name(), request->wait(), with_agent(reply));
+    backends_.lifecycle.stop(request->name(), asked_by(context, request->wait()),
+                             with_agent(reply));
   return reply.get();
 }
 
-grpc::ServerUnaryReactor* OperatorsService::Restart(grpc::CallbackServerContext*,
+grpc::ServerUnaryReactor* OperatorsService::Restart(grpc::CallbackServerContext* context,
                                                     const pb::RestartRequest* request,
                                                     pb::Agent* response) {
   auto reply = DeferredReply<pb::Agent>::make(response);
   if (accept_name(request->name(), *reply))
-    backends_.lifecycle.restart(request->name(), request->wait(), with_agent(reply));
+    backends_.lifecycle.restart(request->name(), asked_by(context, request->wait()),
+                                with_agent(reply));
   return reply.get();
 }
 
-grpc::ServerUnaryReactor* OperatorsService::Remove(grpc::CallbackServerContext*,
+grpc::ServerUnaryReactor* OperatorsService::Remove(grpc::CallbackServerContext* context,
                                                    const pb::RemoveRequest* request,
                                                    pb::RemoveResponse* response) {
   auto reply = DeferredReply<pb::RemoveResponse>::make(response);
   if (accept_name(request->name(), *reply)) {
-    backends_.lifecycle.remove(request->name(), request->keep_data(),
+    backends_.lifecycle.remove(request->name(), request->keep_data(), callers_.who(context->peer()),
                                settling<RemovalReceipt>(reply, encode_receipt));
+  }
+  return reply.get();
+}
+
+grpc::ServerUnaryReactor* OperatorsService::ListRevisions(grpc::CallbackServerContext*,
+                                                          const pb::ListRevisionsRequest* request,
+                                                          pb::ListRevisionsResponse* response) {
+  auto reply = DeferredReply<pb::ListRevisionsResponse>::make(response);
+  if (!accept_name(request->name(), *reply)) return reply.get();
+  backends_.lifecycle.revisions(request->name(), [reply, wanted = request->revision()](
+                                                     Result<std::vector<RevisionView>> all) {
+    if (!all) return reply->refuse(all.error());
+    auto encoded = encode_revisions(*all, wanted);
+    if (!encoded) return reply->refuse(encoded.error());
+    reply->answer(std::move(*encoded));
+  });
+  return reply.get();
+}
+
+grpc::ServerUnaryReactor* OperatorsService::Rollback(grpc::CallbackServerContext* context,
+                                                     const pb::RollbackRequest* request,
+                                                     pb::ApplyResponse* response) {
+  auto reply = DeferredReply<pb::ApplyResponse>::make(response);
+  if (accept_name(request->name(), *reply)) {
+    backends_.lifecycle.rollback({.name = request->name(), .revision = request->revision()},
+                                 asked_by(context, request->wait()),
+                                 settling<ApplyOutcome>(reply, encode_outcome));
   }
   return reply.get();
 }
@@ -193,6 +253,11 @@ grpc::ServerWriteReactor<pb::Event>* OperatorsService::Events(grpc::CallbackServ
                                                               const pb::EventsRequest* request) {
   return start_event_feed(*request, backends_.events, executor_.make_strand(), streams_.take())
       .get();
+}
+
+grpc::ServerWriteReactor<pb::AgentChange>* OperatorsService::WatchAgents(
+    grpc::CallbackServerContext*, const pb::WatchAgentsRequest* request) {
+  return start_agent_feed(*request, backends_, executor_.make_strand(), streams_.take()).get();
 }
 
 grpc::ServerReadReactor<pb::PutBundleRequest>* OperatorsService::PutBundle(

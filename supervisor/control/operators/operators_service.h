@@ -14,6 +14,7 @@
 #include "supervisor/control/monitoring/event_log.h"
 #include "supervisor/control/monitoring/log_store.h"
 #include "supervisor/control/operators/bundle_store.h"
+#include "supervisor/control/operators/callers.h"
 #include "supervisor/control/operators/spec_codec.h"
 
 namespace flodea::control {
@@ -45,8 +46,8 @@ class OperatorsService final : public operators::v1::Operators::CallbackService 
   static constexpr int kMaxUploads = 4;
 
   // Everything outlives the service, and the service the server.
-  OperatorsService(OperatorsBackends backends, SerialExecutor& executor, SpecBounds bounds,
-                   std::string version);
+  OperatorsService(OperatorsBackends backends, const Callers& callers, SerialExecutor& executor,
+                   SpecBounds bounds, std::string version);
 
   grpc::ServerUnaryReactor* Apply(grpc::CallbackServerContext*, const operators::v1::ApplyRequest*,
                                   operators::v1::ApplyResponse*) override;
@@ -70,6 +71,14 @@ class OperatorsService final : public operators::v1::Operators::CallbackService 
   grpc::ServerUnaryReactor* Reload(grpc::CallbackServerContext*,
                                    const operators::v1::ReloadRequest*,
                                    operators::v1::ReloadResponse*) override;
+  grpc::ServerUnaryReactor* ListRevisions(grpc::CallbackServerContext*,
+                                          const operators::v1::ListRevisionsRequest*,
+                                          operators::v1::ListRevisionsResponse*) override;
+  grpc::ServerUnaryReactor* Rollback(grpc::CallbackServerContext*,
+                                     const operators::v1::RollbackRequest*,
+                                     operators::v1::ApplyResponse*) override;
+  grpc::ServerWriteReactor<operators::v1::AgentChange>* WatchAgents(
+      grpc::CallbackServerContext*, const operators::v1::WatchAgentsRequest*) override;
   grpc::ServerWriteReactor<operators::v1::LogEntry>* Logs(
       grpc::CallbackServerContext*, const operators::v1::LogsRequest*) override;
   grpc::ServerWriteReactor<operators::v1::Event>* Events(
@@ -78,11 +87,15 @@ class OperatorsService final : public operators::v1::Operators::CallbackService 
       grpc::CallbackServerContext*, operators::v1::PutBundleResponse*) override;
 
  private:
+  Asked asked_by(const grpc::CallbackServerContext* context, bool wait) const;
+
   OperatorsBackends backends_;
+  const Callers& callers_;
   SerialExecutor& executor_;
   SpecBounds bounds_;
   std::string version_;
   std::shared_ptr<SerialExecutor::Strand> checks_;  // of bundles, for Apply
+  std::shared_ptr<SerialExecutor::Strand> looks_;   // into events, for Get
   Slots streams_{kMaxStreams};
   Slots uploads_{kMaxUploads};
 };

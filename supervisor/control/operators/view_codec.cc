@@ -27,6 +27,7 @@ pb::Usage encode_usage(const AgentUsage& usage) {
   wire.mutable_denied_syscalls()->insert(usage.denied_syscalls.begin(),
                                          usage.denied_syscalls.end());
   wire.set_worker_pid(usage.worker_pid);
+  wire.set_read_nanos(static_cast<std::uint64_t>(usage.read.count()));
   return wire;
 }
 
@@ -97,6 +98,7 @@ pb::Agent encode_agent(const AgentView& view) {
   wire.set_revision(view.revision);
   wire.set_proven_revision(view.proven_revision);
   wire.set_frozen(view.frozen);
+  wire.set_observed_revision(view.observed_revision);
   if (view.exit_code) wire.set_exit_code(*view.exit_code);
   if (view.usage) *wire.mutable_usage() = encode_usage(*view.usage);
   if (view.health) encode_health(*view.health, *wire.mutable_health());

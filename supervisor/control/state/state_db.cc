@@ -12,22 +12,25 @@ using sqlite::Statement;
 const std::string kStateColumns =
     "state=?2, reason=?3, message=?4, generation=?5, started_incarnation=?6, in_a_row=?7, "
     "failures=?8, restarts=?9, stop_cause=?10, "
-    "after=?11, exit_code=?12, state_since=?13, next_start=?14, boot_id=?15, volume_made=?16";
+    "after=?11, exit_code=?12, state_since=?13, next_start=?14, boot_id=?15, volume_made=?16, "
+    "observed_revision=?17";
 
 const std::string kUpdateState = "UPDATE agents SET " + kStateColumns + " WHERE id=?1";
 const std::string kUpsert =
     "INSERT INTO agents (id, state, reason, message, generation, started_incarnation, in_a_row, "
     "failures, restarts, stop_cause, after, "
-    "exit_code, state_since, next_start, boot_id, volume_made, name, revision, created, "
-    "desired_running, incarnation, removal, proven_revision) "
+    "exit_code, state_since, next_start, boot_id, volume_made, observed_revision, name, revision, "
+    "created, desired_running, incarnation, removal, "
+    "proven_revision) "
     "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, "
-    "?20, ?21, ?22, ?23) "
+    "?20, ?21, ?22, ?23, ?24) "
     "ON CONFLICT (id) DO UPDATE SET " +
     kStateColumns +
-    ", revision=?18, desired_running=?20, incarnation=?21, removal=?22, "
-    "proven_revision=?23";
+    ", revision=?19, desired_running=?21, incarnation=?22, removal=?23, "
+    "proven_revision=?24";
 constexpr const char* kInsertRevision =
-    "INSERT INTO revisions (agent, revision, manifest) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+    "INSERT INTO revisions (agent, revision, manifest, created, author, bundle) "
+    "VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING";
 constexpr const char* kPruneRevisions =
     "DELETE FROM revisions WHERE agent=?1 AND revision<=?2 AND revision<>?3";
 constexpr const char* kLoad =
@@ -35,7 +38,7 @@ constexpr const char* kLoad =
     "a.failures, a.restarts, a.stop_cause, "
     "a.after, a.exit_code, a.state_since, a.next_start, a.boot_id, a.volume_made, a.revision, "
     "a.created, a.desired_running, "
-    "a.incarnation, a.removal, r.manifest, a.proven_revision "
+    "a.incarnation, a.removal, r.manifest, a.proven_revision, a.observed_revision "
     "FROM agents a LEFT JOIN revisions r ON r.agent=a.id AND r.revision=a.revision ORDER BY a.name";
 
 template <class T>
@@ -69,7 +72,8 @@ void bind_state(Statement& s, const StoredAgent& agent) {
   s.bind(13, agent.state_since.count())
       .bind(14, agent.next_start.count())
       .bind(15, agent.boot_id)
-      .bind(16, number(agent.volume_made));
+      .bind(16, number(agent.volume_made))
+      .bind(17, number(agent.observed_revision));
 }
 
 // An enumerator from the file, in range.
@@ -113,6 +117,7 @@ Result<StoredAgent> read_agent(const Statement& row) {
     return fail(Code::kDataLoss, "state.db has lost the manifest of agent " + agent.id.text());
   agent.manifest = TRY(restore_manifest(row.text(21)));
   agent.proven_revision = static_cast<std::uint64_t>(row.integer(22));
+  agent.observed_revision = static_cast<std::uint64_t>(row.integer(23));
   return agent;
 }
 
@@ -163,22 +168,25 @@ Result<std::vector<StoredAgent>> StateDb::read_agents() {
   return agents;
 }
 
-Status StateDb::save(const StoredAgent& agent, Durability durability) {
+Status StateDb::save(const StoredAgent& agent, Durability durability, const Signature& signature) {
   TRY(set_durability(durability));
   auto transaction = TRY(sqlite::Transaction::begin(db_));
   Statement& row = statements_.upsert;
   bind_state(row, agent);
-  row.bind(17, agent.manifest.name)
-      .bind(18, number(agent.revision))
-      .bind(19, agent.created.count());
-  row.bind(20, number(agent.desired_running))
-      .bind(21, number(agent.incarnation))
-      .bind(22, number(agent.removal))
-      .bind(23, number(agent.proven_revision));
+  row.bind(18, agent.manifest.name)
+      .bind(19, number(agent.revision))
+      .bind(20, agent.created.count());
+  row.bind(21, number(agent.desired_running))
+      .bind(22, number(agent.incarnation))
+      .bind(23, number(agent.removal))
+      .bind(24, number(agent.proven_revision));
   TRY(row.run());
   TRY(statements_.revision.bind(1, agent.id.text())
           .bind(2, number(agent.revision))
           .bind(3, store_manifest(agent.manifest))
+          .bind(4, signature.created.count())
+          .bind(5, signature.author)
+          .bind(6, agent.manifest.spec.bundle.empty() ? "" : agent.manifest.spec.bundle.text())
           .run());
   TRY(statements_.prune.bind(1, agent.id.text())
           .bind(2, number(agent.revision) - kRevisionsKept)
@@ -231,6 +239,31 @@ Result<std::vector<KeptVolume>> StateDb::kept_volumes() {
   auto rows = TRY(db_.prepare("SELECT id, disk, generation FROM kept_volumes"));
   std::vector<KeptVolume> out;
   while (TRY(rows.step())) out.push_back(TRY(read_kept(rows)));
+  return out;
+}
+
+Result<std::vector<StoredRevision>> StateDb::revisions(const AgentId& agent) {
+  auto rows = TRY(
+      db_.prepare("SELECT revision, created, author, manifest FROM revisions WHERE agent=?1 ORDER "
+                  "BY revision DESC"));
+  rows.bind(1, agent.text());
+  std::vector<StoredRevision> out;
+  while (TRY(rows.step())) {
+    out.push_back({.revision = static_cast<std::uint64_t>(rows.integer(0)),
+                   .created = Nanos(rows.integer(1)),
+                   .author = rows.text(2),
+                   .manifest = TRY(restore_manifest(rows.text(3)))});
+  }
+  return out;
+}
+
+Result<std::set<BundleDigest>> StateDb::kept_bundles() {
+  auto rows =
+      TRY(db_.prepare("SELECT DISTINCT r.bundle FROM agents a JOIN revisions r ON r.agent=a.id AND "
+                      "r.revision > a.revision - ?1 WHERE r.bundle <> ''"));
+  rows.bind(1, number(kBundlesKept));
+  std::set<BundleDigest> out;
+  while (TRY(rows.step())) out.insert(TRY(BundleDigest::parse(rows.text(0))));
   return out;
 }
 

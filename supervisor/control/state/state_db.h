@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -23,8 +24,9 @@ struct StoredAgent {
   AgentId id;
   AgentManifest manifest;  // of the current revision
   std::uint64_t revision = 1;
-  std::uint64_t proven_revision = 0;  // the last one that ran well; 0: none has yet
-  Nanos created{};  // wall
+  std::uint64_t proven_revision = 0;    // the last one that ran well; 0: none has yet
+  std::uint64_t observed_revision = 0;  // that the last instance was started with
+  Nanos created{};                      // wall
   bool desired_running = true;
   std::uint64_t incarnation = 1;
   Removal removal = Removal::kNone;
@@ -33,6 +35,20 @@ struct StoredAgent {
   Nanos state_since{};  // wall
   Nanos next_start{};   // wall, in kBackoff
   std::string boot_id;  // of the host when the record was written
+};
+
+// A manifest that an agent has or had.
+struct StoredRevision {
+  std::uint64_t revision = 1;
+  Nanos created{};     // wall; 0 where an earlier build stored it
+  std::string author;  // "uid 1000"
+  AgentManifest manifest;
+};
+
+// Who asks for what is stored, and when.
+struct Signature {
+  std::string author;
+  Nanos created{};  // wall
 };
 
 // A volume that `rm --keep-data` left for the next agent of its name.
@@ -46,8 +62,9 @@ enum class Durability { kFast, kDurable };
 
 class StateDb {
  public:
-  static constexpr int kSchemaVersion = 2;
+  static constexpr int kSchemaVersion = 3;
   static constexpr int kRevisionsKept = 100;  // of each agent
+  static constexpr int kBundlesKept = 10;     // revisions of each agent whose bundles stay
 
   // Makes the file if it is not there. kDataLoss: not a usable state.db; the message says what to
   // do.
@@ -55,7 +72,7 @@ class StateDb {
 
   Result<std::vector<StoredAgent>> load();
   // The whole row, and the manifest as its revision.
-  Status save(const StoredAgent& agent, Durability durability);
+  Status save(const StoredAgent& agent, Durability durability, const Signature& signature = {});
   // The machine's part of the row only: on the path of every start.
   Status save_state(const StoredAgent& agent, Durability durability);
   // The manifest of a revision; nothing when it is no longer kept.
@@ -65,6 +82,10 @@ class StateDb {
   Status remove(const StoredAgent& agent, const std::optional<KeptVolume>& keep);
   Result<std::optional<KeptVolume>> kept_volume(const std::string& name);
   Result<std::vector<KeptVolume>> kept_volumes();
+  // Those that are kept, newest first.
+  Result<std::vector<StoredRevision>> revisions(const AgentId& agent);
+  // Of the last kBundlesKept revisions of every agent.
+  Result<std::set<BundleDigest>> kept_bundles();
 
  private:
   struct Statements {

@@ -200,3 +200,44 @@ TEST_CASE("the tables of the event log beside ours are no reason to refuse the f
   }
   open(dir);
 }
+
+TEST_CASE("a file of the first schema is brought to this one") {
+  Directory d;
+  AgentManifest old = manifest("ledger");
+  {
+    auto db = sqlite::Database::open(d.db(), SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+    REQUIRE(db);
+    REQUIRE(db->exec(R"(
+      CREATE TABLE agents (
+        id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, revision INTEGER NOT NULL, created INTEGER NOT NULL,
+        desired_running INTEGER NOT NULL, incarnation INTEGER NOT NULL, removal INTEGER NOT NULL, volume_made INTEGER NOT NULL,
+        state INTEGER NOT NULL, reason INTEGER NOT NULL, message TEXT NOT NULL, generation INTEGER NOT NULL,
+        started_incarnation INTEGER NOT NULL, in_a_row INTEGER NOT NULL, failures INTEGER NOT NULL, restarts INTEGER NOT NULL,
+        stop_cause INTEGER NOT NULL, after INTEGER, exit_code INTEGER, state_since INTEGER NOT NULL, next_start INTEGER NOT NULL,
+        boot_id TEXT NOT NULL) WITHOUT ROWID;
+      CREATE TABLE revisions (
+        agent TEXT NOT NULL REFERENCES agents(id) ON DELETE CASCADE, revision INTEGER NOT NULL, manifest TEXT NOT NULL,
+        PRIMARY KEY (agent, revision)) WITHOUT ROWID;
+      CREATE TABLE kept_volumes (
+        name TEXT PRIMARY KEY, id TEXT NOT NULL, disk INTEGER NOT NULL, generation INTEGER NOT NULL) WITHOUT ROWID;
+      INSERT INTO agents VALUES ('00000000000000000000000000000001', 'ledger', 4, 1, 1, 2, 0, 1, 3, 7, '', 9, 2, 0, 0, 0, 0, NULL, NULL, 1, 0, 'b');
+      PRAGMA application_id=1179406148; PRAGMA user_version=1)"));
+    auto insert =
+        db->prepare("INSERT INTO revisions VALUES ('00000000000000000000000000000001', 4, ?1)");
+    REQUIRE(insert);
+    REQUIRE(insert->bind(1, store_manifest(old)).run());
+  }
+  auto db = StateDb::open(d.db());
+  REQUIRE(db);
+  auto agents = db->load();
+  REQUIRE(agents);
+  REQUIRE(agents->size() == 1);
+  const StoredAgent& agent = agents->front();
+  CHECK((agent.manifest == old && agent.revision == 4 && agent.observed_revision == 4));
+  CHECK(db->kept_bundles()->contains(old.spec.bundle));
+  auto revisions = db->revisions(agent.id);
+  REQUIRE(revisions);
+  REQUIRE(revisions->size() == 1);
+  CHECK((revisions->front().author.empty() && revisions->front().created == 0ns));
+  CHECK(StateDb::open(d.db()));
+}

@@ -35,8 +35,16 @@ constexpr std::array<const char*, StateDb::kSchemaVersion> kMigrations{R"sql(
   CREATE TABLE kept_volumes (
     name TEXT PRIMARY KEY, id TEXT NOT NULL, disk INTEGER NOT NULL, generation INTEGER NOT NULL) WITHOUT ROWID;
 )sql",
-                                                                     R"sql(
+                                                                       R"sql(
   ALTER TABLE agents ADD COLUMN proven_revision INTEGER NOT NULL DEFAULT 0;
+)sql",
+                                                                       R"sql(
+  ALTER TABLE agents ADD COLUMN observed_revision INTEGER NOT NULL DEFAULT 0;
+  UPDATE agents SET observed_revision = revision WHERE started_incarnation = incarnation;
+  ALTER TABLE revisions ADD COLUMN created INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE revisions ADD COLUMN author TEXT NOT NULL DEFAULT '';
+  ALTER TABLE revisions ADD COLUMN bundle TEXT NOT NULL DEFAULT '';
+  UPDATE revisions SET bundle = json_extract(manifest, '$.spec.bundle') WHERE json_valid(manifest);
 )sql"};
 
 Result<std::int64_t> pragma(sqlite::Database& db, const char* name) {

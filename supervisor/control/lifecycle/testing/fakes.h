@@ -13,12 +13,17 @@ namespace flodea::control::testing {
 class RecordingEvents final : public EventLog {
  public:
   std::vector<Event> all;
+  std::map<std::string, std::map<std::string, std::string>> labels;
   std::function<void(const Event&)> on_record;
   Status record(Event event) override {
     if (on_record) on_record(event);
     return all.push_back(std::move(event)), Status();
   }
   Result<std::vector<Event>> query(const EventQuery&) const override { return all; }
+  void set_labels(const std::string& agent, std::map<std::string, std::string> to) override {
+    labels[agent] = std::move(to);
+  }
+  Bounds bounds() const override { return {.first = 1, .last = all.size()}; }
   std::uint64_t subscribe(Subscriber) override { return 1; }
   void unsubscribe(std::uint64_t) override {}
 };

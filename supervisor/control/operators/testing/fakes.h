@@ -21,8 +21,10 @@ namespace flodea::control::testing {
 // Agents run as soon as they are applied. With `hold`, calls that wait are kept until `release`.
 class FakeLifecycle final : public Lifecycle {
  public:
-  void apply(AgentManifest manifest, bool start, bool wait, Callback<ApplyOutcome> done) override {
+  void apply(AgentManifest manifest, ApplyOptions options, Callback<ApplyOutcome> done) override {
     ApplyOutcome outcome;
+    bool start = options.start, wait = options.wait;
+    if (options.dry_run) return preview(std::move(manifest), done);
     {
       std::lock_guard lock(mutex_);
       auto [it, fresh] = agents_.try_emplace(manifest.name);
@@ -32,6 +34,7 @@ class FakeLifecycle final : public Lifecycle {
                      : same ? ApplyOutcome::Kind::kUnchanged
                             : ApplyOutcome::Kind::kChanged;
       if (fresh) view.id = AgentId::random();
+      if (!same) remember(view, manifest, options.by);
       view.manifest = std::move(manifest);
       if (fresh || start) view.state = applied_state;
       if (applied_state == AgentState::kFailed)
@@ -40,16 +43,39 @@ class FakeLifecycle final : public Lifecycle {
     }
     deliver(wait, [done = std::move(done), outcome] { done(outcome); });
   }
-  void start(std::string name, bool wait, Callback<AgentView> done) override {
-    change(name, AgentState::kRunning, wait, std::move(done));
+  void rollback(RollbackOrder order, Asked asked, Callback<ApplyOutcome> done) override {
+    AgentManifest manifest;
+    {
+      std::lock_guard lock(mutex_);
+      for (const RevisionView& one : revisions_[order.name]) {
+        if (one.revision == order.revision) manifest = one.manifest;
+      }
+    }
+    if (manifest.name.empty()) return done(fail(Code::kNotFound, "no such revision"));
+    apply(std::move(manifest), {.wait = asked.wait, .by = asked.by}, std::move(done));
   }
-  void stop(std::string name, bool wait, Callback<AgentView> done) override {
-    change(name, AgentState::kStopped, wait, std::move(done));
+  void start(std::string name, Asked asked, Callback<AgentView> done) override {
+    change(name, AgentState::kRunning, asked, std::move(done));
   }
-  void restart(std::string name, bool wait, Callback<AgentView> done) override {
-    change(name, AgentState::kRunning, wait, std::move(done));
+  void stop(std::string name, Asked asked, Callback<AgentView> done) override {
+    change(name, AgentState::kStopped, asked, std::move(done));
   }
-  void remove(std::string name, bool, Callback<RemovalReceipt> done) override {
+  void restart(std::string name, Asked asked, Callback<AgentView> done) override {
+    change(name, AgentState::kRunning, asked, std::move(done));
+  }
+  void look(std::vector<std::string> names, Callback<std::vector<AgentView>> done) override {
+    std::vector<AgentView> views;
+    for (const std::string& name : names) {
+      if (auto view = find(name)) views.push_back(std::move(*view));
+    }
+    done(std::move(views));
+  }
+  void revisions(std::string name, Callback<std::vector<RevisionView>> done) override {
+    if (auto view = find(name); !view) return done(tl::unexpected(view.error()));
+    std::lock_guard lock(mutex_);
+    done(revisions_[name]);
+  }
+  void remove(std::string name, bool, std::string, Callback<RemovalReceipt> done) override {
     auto view = find(name);
     if (!view) return done(tl::unexpected(view.error()));
     {
@@ -93,6 +119,10 @@ class FakeLifecycle final : public Lifecycle {
   }
   std::atomic<bool> hold = false;
   AgentState applied_state = AgentState::kRunning;
+  std::string last_asked_by() const {
+    std::lock_guard lock(mutex_);
+    return asked_by_;
+  }
 
  private:
   Result<AgentView> find(const std::string& name) {
@@ -103,7 +133,34 @@ class FakeLifecycle final : public Lifecycle {
                               .value()
                               .with_remedy("flodea ps lists them"));
   }
-  void change(const std::string& name, AgentState state, bool wait, Callback<AgentView> done) {
+  // With mutex_ held.
+  void remember(AgentView& view, const AgentManifest& manifest, const std::string& by) {
+    asked_by_ = by;
+    auto& kept = revisions_[manifest.name];
+    for (RevisionView& one : kept) one.current = false;
+    view.revision = view.observed_revision = kept.size() + 1;
+    RevisionView fresh{
+        .revision = view.revision, .author = by, .digest = "sha256:d", .current = true};
+    fresh.manifest = manifest;
+    kept.insert(kept.begin(), std::move(fresh));
+  }
+  void preview(AgentManifest manifest, const Callback<ApplyOutcome>& done) {
+    ApplyOutcome outcome;
+    if (auto view = find(manifest.name)) {
+      bool same = view->manifest == manifest;
+      outcome.kind = same ? ApplyOutcome::Kind::kUnchanged : ApplyOutcome::Kind::kChanged;
+      outcome.agent = std::move(*view);
+    }
+    outcome.agent.manifest = std::move(manifest);
+    done(std::move(outcome));
+  }
+  void change(const std::string& name, AgentState state, const Asked& asked,
+              Callback<AgentView> done) {
+    bool wait = asked.wait;
+    {
+      std::lock_guard lock(mutex_);
+      asked_by_ = asked.by;
+    }
     auto view = find(name);
     if (view) {
       view->state = state;
@@ -118,6 +175,8 @@ class FakeLifecycle final : public Lifecycle {
   }
   mutable std::mutex mutex_;
   std::map<std::string, AgentView> agents_;
+  std::map<std::string, std::vector<RevisionView>> revisions_;
+  std::string asked_by_;
   std::list<std::function<void()>> held_;
 };
 
@@ -139,7 +198,8 @@ class FakeEvents final : public EventLog {
     std::vector<Event> found;
     for (const Event& event : events_) {
       bool wanted = event.id > query.after_id && event.time >= query.since &&
-                    (query.agent.empty() || event.agent == query.agent);
+                    (!query.until || event.time <= *query.until) &&
+                    query.filter.takes(event.agent, event.kind, event.labels);
       if (wanted) found.push_back(event);
     }
     if (query.tail && found.size() > *query.tail)
@@ -147,6 +207,12 @@ class FakeEvents final : public EventLog {
     if (found.size() > query.limit) found.resize(query.limit);
     return found;
   }
+  void set_labels(const std::string&, std::map<std::string, std::string>) override {}
+  Bounds bounds() const override {
+    std::lock_guard lock(mutex_);
+    return {.first = forgotten + 1, .last = events_.size()};
+  }
+  std::atomic<std::uint64_t> forgotten = 0;  // of the oldest, as far as `bounds` tells
   std::uint64_t subscribe(Subscriber subscriber) override {
     std::lock_guard lock(mutex_);
     subscribers_[++next_] = std::move(subscriber);
