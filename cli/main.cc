@@ -1,4 +1,5 @@
 // flodea: the operators' command line. What it does is in commands/, one file a verb.
+#include <algorithm>
 #include <cstdlib>
 
 #include "cli/commands/commands.h"
@@ -7,7 +8,9 @@ namespace flodea::cli {
 namespace {
 
 constexpr char kFooter[] =
-    "Exit status: 0 done, 1 refused or failed, 2 usage, 3 supervisor not reachable.\n"
+    "Exit status: 0 done, 1 refused or failed, 2 usage, 3 supervisor not reachable (diff: 0 same, "
+    "1 "
+    "different, more: an error).\n"
     "Example:     flodea run ./ledger && flodea ps && flodea logs ledger -f";
 
 void add_globals(CLI::App& app, Session& session) {
@@ -31,6 +34,10 @@ void add_commands(CLI::App& app, Session& session, Action& action) {
   add_events(app, session, action);
   add_power(app, session, action);
   add_rm(app, session, action);
+  add_top(app, session, action);
+  add_diff(app, session, action);
+  add_revisions(app, session, action);
+  add_rollout(app, session, action);
   add_node(app, session, action);
   add_reload(app, session, action);
   add_version(app, session, action);
@@ -51,10 +58,10 @@ int main(int argc, char** argv) {
     return app.exit(e) == 0 ? static_cast<int>(Exit::kDone) : static_cast<int>(Exit::kUsage);
   }
   auto done = action();
-  if (done) return static_cast<int>(Exit::kDone);
+  if (done) return static_cast<int>(session.exit);
   session.progress.clear();
   say_error(done.error());
-  return static_cast<int>(exit_of(done.error()));
+  return std::max(static_cast<int>(exit_of(done.error())), static_cast<int>(session.least_error));
 }
 
 }  // namespace

@@ -1,79 +1,113 @@
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <filesystem>
-#include <map>
 #include <memory>
 
+#include <nlohmann/json.hpp>
+
+#include "cli/commands/batch.h"
 #include "cli/commands/commands.h"
-#include "cli/commands/deploy.h"
+#include "cli/commands/prune.h"
+#include "cli/commands/targets.h"
+#include "cli/output/changes.h"
 
 namespace flodea::cli {
 namespace {
 
-namespace fs = std::filesystem;
+namespace pb = operators::v1;
 
 struct ApplyOptions {
   std::vector<std::string> files;
+  std::string selector;
+  bool recursive = false;
   bool wait = false;
+  bool plan = false;
+  bool prune = false;
+  bool prune_data = false;
 };
 
-Result<std::vector<std::string>> manifests_in(const std::string& directory) {
-  std::vector<std::string> files;
-  std::error_code error;
-  for (fs::directory_iterator it(directory, error), end; !error && it != end; it.increment(error)) {
-    if (it->path().extension() == ".yaml") files.push_back(it->path().string());
+const char* plan_word(pb::ApplyResponse::Outcome outcome) {
+  switch (outcome) {
+    case pb::ApplyResponse::OUTCOME_CREATED:
+      return "create";
+    case pb::ApplyResponse::OUTCOME_CHANGED:
+      return "change";
+    default:
+      return "unchanged";
   }
-  if (error) return fail_errno("read " + directory, error.value());
-  std::ranges::sort(files);
-  if (!files.empty()) return files;
-  auto none = fail(Code::kNotFound, directory + " has no *.yaml").value();
-  return tl::unexpected(std::move(none).with_remedy("name a manifest, or a directory of them"));
 }
 
-Result<std::vector<std::string>> expand(const std::vector<std::string>& paths) {
-  std::vector<std::string> files;
-  for (const std::string& path : paths) {
-    if (!fs::is_directory(path)) {
-      files.push_back(path);
-      continue;
-    }
-    for (std::string& file : TRY(manifests_in(path))) files.push_back(std::move(file));
+std::string plan_item(const Session& session, const std::string& name, const std::string& action,
+                      const std::vector<FieldChange>& changes) {
+  if (session.table()) {
+    std::string text = name + " " + action + "\n";
+    for (const FieldChange& change : changes) text += "  " + change_text(change) + "\n";
+    return text;
   }
-  return files;
-}
-
-std::string directory_of(const std::string& file) {
-  std::string parent = fs::path(file).parent_path().string();
-  return parent.empty() ? "." : parent;
-}
-
-// All are read and judged before the first is sent.
-Result<std::vector<Deployment>> prepare_all(const std::vector<std::string>& files) {
-  std::vector<Deployment> deployments;
-  std::map<std::string, std::string> named;
-  for (const std::string& file : files) {
-    auto manifest = TRY(load_manifest(file));
-    auto deployment = TRY(prepare(std::move(manifest), directory_of(file)));
-    auto [first, fresh] = named.emplace(deployment.manifest.message.metadata().name(), file);
-    if (!fresh) {
-      Error clash = fail(Code::kInvalidArgument,
-                         fmt::format("agent \"{}\" is in {} too", first->first, first->second))
-                        .value();
-      return tl::unexpected(deployment.manifest.locate(std::move(
-          std::move(clash).with_field("metadata.name").with_remedy("give each its own name"))));
-    }
-    deployments.push_back(std::move(deployment));
+  nlohmann::ordered_json fields = nlohmann::ordered_json::array();
+  auto value = [](const std::optional<std::string>& text) {
+    return text ? nlohmann::ordered_json(*text) : nlohmann::ordered_json();
+  };
+  for (const FieldChange& change : changes) {
+    fields.push_back(
+        {{"field", change.path}, {"before", value(change.before)}, {"after", value(change.after)}});
   }
-  return deployments;
+  return render_item(
+      nlohmann::ordered_json{{"agent", name}, {"action", action}, {"changes", fields}},
+      session.format);
 }
 
-Status apply(Session& session, const ApplyOptions& options) {
-  auto files = TRY(expand(options.files));
-  auto deployments = TRY(prepare_all(files));
-  for (Deployment& deployment : deployments)
-    TRY(deploy(session, std::move(deployment), options.wait ? Wish::kApplyAndWait : Wish::kApply));
+Status print_plan(Session& session, const std::vector<pb::ApplyResponse>& previews,
+                  const std::vector<std::string>& pruned) {
+  Client* client = TRY(session.client());
+  auto there = TRY(agents_by_name(*client));
+  for (const pb::ApplyResponse& preview : previews) {
+    const pb::Agent& agent = preview.agent();
+    auto old = there.find(agent.name());
+    bool changes = preview.outcome() == pb::ApplyResponse::OUTCOME_CHANGED && old != there.end();
+    print(plan_item(session, agent.name(), plan_word(preview.outcome()),
+                    changes ? changes_between(&old->second, agent) : std::vector<FieldChange>()));
+  }
+  for (const std::string& name : pruned) print(plan_item(session, name, "remove", {}));
   return {};
+}
+
+// All are asked for before any is waited for: one may need another.
+Status apply_all(Session& session, std::vector<Deployment>& deployments, bool wait) {
+  if (deployments.size() == 1)
+    return deploy(session, deployments.front(), wait ? Wish::kApplyAndWait : Wish::kApply);
+  std::size_t failed = 0;
+  auto run = [&](Deployment& deployment, Wish wish) {
+    auto done = deploy(session, deployment, wish);
+    if (done) return true;
+    session.progress.clear();
+    say_error(done.error());
+    ++failed;
+    return false;
+  };
+  std::vector<Deployment*> applied;
+  for (Deployment& deployment : deployments) {
+    if (run(deployment, Wish::kApply)) applied.push_back(&deployment);
+  }
+  for (Deployment* deployment : applied) {
+    if (wait) run(*deployment, Wish::kAwait);
+  }
+  if (failed == 0) return {};
+  return fail(Code::kAborted, fmt::format("{} of {} agents failed", failed, deployments.size()));
+}
+
+// Nothing is changed before all of it is known to be right.
+Status apply(Session& session, const ApplyOptions& options) {
+  auto deployments =
+      TRY(read_batch(options.files, options.recursive ? Depth::kRecursive : Depth::kFlat));
+  Client* client = TRY(session.client());
+  std::vector<std::string> pruned;
+  if (options.prune) pruned = TRY(to_prune(*client, deployments, options.selector));
+  if (deployments.size() > 1 || options.plan || options.prune) {
+    auto previews = TRY(preview_batch(session, deployments));
+    if (options.plan) return print_plan(session, previews, pruned);
+  }
+  TRY(apply_all(session, deployments, options.wait));
+  return prune(session, pruned, options.prune_data ? Data::kDestroyed : Data::kKept);
 }
 
 }  // namespace
@@ -84,7 +118,19 @@ void add_apply(CLI::App& app, Session& session, Action& action) {
   command->add_option("-f,--file", options->files, "A manifest, or a directory of *.yaml")
       ->required()
       ->type_name("FILE|DIR");
+  command->add_flag("-R,--recursive", options->recursive, "Also the directories below");
   command->add_flag("--wait", options->wait, "Return once they run");
+  command->add_flag("--plan", options->plan,
+                    "Only say what would be done, with the changed fields");
+  auto* prune =
+      command->add_flag("--prune", options->prune,
+                        "Remove agents that are in none of these manifests; their data is "
+                        "kept");
+  command->add_flag("--prune-data", options->prune_data, "Destroy their data too")->needs(prune);
+  add_selector(*command, options->selector);
+  command->get_option("--selector")
+      ->needs(prune)
+      ->description("Only agents with these labels are removed by --prune");
   command->callback([&session, &action, options] {
     action = [&session, options] { return apply(session, *options); };
   });

@@ -65,16 +65,32 @@ Result<Deployment> prepare(Manifest manifest, const std::string& base_directory)
   return deployment;
 }
 
-Status deploy(Session& session, Deployment deployment, Wish wish) {
+Status upload(Session& session, Deployment& deployment) {
+  if (deployment.stored) return {};
   Client* client = TRY(session.client());
-  Manifest& manifest = deployment.manifest;
-  if (!deployment.stored) {
-    std::string digest = TRY(send(session, *client, deployment));
-    manifest.message.mutable_spec()->set_bundle(digest);
-  }
-  auto answer = TRY(apply(session, *client, manifest, wish));
+  std::string digest = TRY(send(session, *client, deployment));
+  deployment.manifest.message.mutable_spec()->set_bundle(digest);
+  deployment.stored = true;
+  return {};
+}
+
+Result<pb::ApplyResponse> dry_run(Client& client, const Deployment& deployment) {
+  pb::ApplyRequest request;
+  *request.mutable_manifest() = deployment.manifest.message;
+  request.set_dry_run(true);
+  auto answer = client.call(&pb::Operators::Stub::Apply, request);
+  if (!answer) return tl::unexpected(deployment.manifest.locate(std::move(answer).error()));
+  return answer;
+}
+
+Status deploy(Session& session, Deployment& deployment, Wish wish) {
+  Client* client = TRY(session.client());
+  TRY(upload(session, deployment));
+  auto answer = TRY(apply(session, *client, deployment.manifest, wish));
   if (!session.table())
     print(render_item(answer, session.format));
+  else if (wish == Wish::kAwait)
+    print(fmt::format("{} {}\n", answer.agent().name(), state_word(answer.agent().state())));
   else
     print(fmt::format("{} {}\n", answer.agent().name(), outcome_word(answer.outcome())));
   return wish == Wish::kApply ? Status() : check_arrived(answer.agent());

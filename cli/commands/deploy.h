@@ -18,8 +18,15 @@ struct Deployment {
 // Finds the bundle beside the manifest and judges it; sends nothing.
 Result<Deployment> prepare(Manifest manifest, const std::string& base_directory);
 
-enum class Wish { kApply, kApplyAndWait, kRun };
+// Sends its bundle, which stays even where no agent needs it in the end (for an hour, or so); the
+// manifest names its digest from then on.
+Status upload(Session& session, Deployment& deployment);
+// All that the supervisor checks at an apply, and what it would answer. After `upload`.
+Result<operators::v1::ApplyResponse> dry_run(Client& client, const Deployment& deployment);
+
+// kAwait: it is applied already; prints its state once it is there.
+enum class Wish { kApply, kApplyAndWait, kRun, kAwait };
 // Sends and applies; prints "NAME created".
-Status deploy(Session& session, Deployment deployment, Wish wish);
+Status deploy(Session& session, Deployment& deployment, Wish wish);
 
 }  // namespace flodea::cli

@@ -1,9 +1,11 @@
-// start, stop, restart: each returns once the agent is there.
+// start, stop, restart: each returns once the agents are there.
 #include <fmt/format.h>
 
 #include <memory>
 
+#include "cli/commands/bulk.h"
 #include "cli/commands/commands.h"
+#include "cli/commands/targets.h"
 #include "cli/commands/watch.h"
 
 namespace flodea::cli {
@@ -16,31 +18,43 @@ using Method = grpc::Status (pb::Operators::Stub::*)(grpc::ClientContext*, const
                                                      pb::Agent*);
 
 template <class Request>
-Status power(Session& session, const std::string& name, Method<Request> method) {
+Result<std::string> power(Session& session, const std::string& name, bool alone,
+                          Method<Request> method) {
   Client* client = TRY(session.client());
   Request request;
   request.set_name(name);
   request.set_wait(true);
-  auto watch = std::make_unique<TransitionWatch>(session, *client, name);
+  std::unique_ptr<TransitionWatch> watch;
+  if (alone) watch = std::make_unique<TransitionWatch>(session, *client, name);
   auto agent = client->call(method, request);
   watch.reset();
   if (!agent) return tl::unexpected(std::move(agent).error());
-  if (session.table())
-    print(fmt::format("{} {}\n", agent->name(), state_word(agent->state())));
-  else
-    print(render(*agent, session.format));
+  std::string text = alone ? render(*agent, session.format) : render_item(*agent, session.format);
+  if (session.table()) text = fmt::format("{} {}\n", agent->name(), state_word(agent->state()));
   // A stopped agent may have failed before: that is not this command's failure.
-  return std::is_same_v<Request, pb::StopRequest> ? Status() : check_arrived(*agent);
+  if (std::is_same_v<Request, pb::StopRequest>) return text;
+  Status arrived = check_arrived(*agent);
+  if (!arrived && alone) print(text);
+  TRY(std::move(arrived));
+  return text;
 }
 
 template <class Request>
 void add_verb(CLI::App& app, Session& session, Action& action, const char* verb, const char* help,
               Method<Request> method) {
-  auto name = std::make_shared<std::string>();
+  auto targets = std::make_shared<Targets>();
   auto* command = app.add_subcommand(verb, help);
-  command->add_option("name", *name, "The agent")->required()->type_name("NAME");
-  command->callback([&session, &action, name, method] {
-    action = [&session, name, method] { return power(session, *name, method); };
+  add_changing_targets(*command, *targets);
+  auto run = [&session, targets, method]() -> Status {
+    auto names = TRY(names_of(session, *targets));
+    bool alone = targets->names.size() == 1;
+    return for_each_agent(session, names, [&](const std::string& name) {
+      return power(session, name, alone, method);
+    });
+  };
+  command->callback([&action, command, targets, run] {
+    check_changing(*command, *targets);
+    action = run;
   });
 }
 
@@ -48,11 +62,11 @@ void add_verb(CLI::App& app, Session& session, Action& action, const char* verb,
 
 void add_power(CLI::App& app, Session& session, Action& action) {
   using Stub = pb::Operators::Stub;
-  add_verb<pb::StartRequest>(app, session, action, "start", "Start an agent; returns once it runs",
+  add_verb<pb::StartRequest>(app, session, action, "start", "Start agents; returns once they run",
                              &Stub::Start);
   add_verb<pb::StopRequest>(app, session, action, "stop",
-                            "Stop an agent: SIGTERM, after its stop_timeout SIGKILL", &Stub::Stop);
-  add_verb<pb::RestartRequest>(app, session, action, "restart", "Stop an agent and start it again",
+                            "Stop agents: SIGTERM, after their stop_timeout SIGKILL", &Stub::Stop);
+  add_verb<pb::RestartRequest>(app, session, action, "restart", "Stop agents and start them again",
                                &Stub::Restart);
 }
 

@@ -1,35 +1,84 @@
+#include <memory>
+
+#include "cli/client/follow.h"
 #include "cli/commands/commands.h"
+#include "cli/commands/targets.h"
 
 namespace flodea::cli {
 namespace {
 
 namespace pb = operators::v1;
 
-// All pages as one list.
-Result<pb::ListResponse> list_agents(Client& client) {
-  pb::ListResponse all;
-  pb::ListRequest request;
-  do {
-    auto page = TRY(client.call(&pb::Operators::Stub::List, request));
-    request.set_page_token(page.next_page_token());
-    page.clear_next_page_token();
-    all.MergeFrom(page);
-  } while (!request.page_token().empty());
-  return all;
+struct PsOptions {
+  std::string selector;
+  bool watch = false;
+};
+
+Status ps(Session& session, const PsOptions& options) {
+  Client* client = TRY(session.client());
+  auto list = TRY(list_agents(*client, options.selector));
+  print(session.table() ? agents_table(list, session.now()) : render(list, session.format));
+  return {};
 }
 
-Status ps(Session& session) {
-  Client* client = TRY(session.client());
-  auto list = TRY(list_agents(*client));
-  print(session.table() ? agents_table(list, session.now()) : render(list, session.format));
+// A table of those there are, then a row for each change.
+class Watcher {
+ public:
+  explicit Watcher(Session& session) : session_(session) {}
+  void take(const pb::AgentChange& change) {
+    if (!session_.table()) return print(render_item(change, session_.format));
+    switch (change.type()) {
+      case pb::AgentChange::TYPE_PRESENT:
+        *there_.add_agents() = change.agent();
+        break;
+      case pb::AgentChange::TYPE_SYNCED:
+        print(agents_table(there_, session_.now()));
+        there_.Clear();
+        break;
+      case pb::AgentChange::TYPE_REMOVED:
+        print(change.agent().name() + "  removed\n");
+        break;
+      default:
+        print(agent_row(change.agent(), session_.now()));
+    }
+  }
+
+ private:
+  Session& session_;
+  pb::ListResponse there_;
+};
+
+Status watch(Session& session, const PsOptions& options) {
+  Watcher watcher(session);
+  pb::WatchAgentsRequest request;
+  request.set_selector(options.selector);
+  auto open = [&](Client& client, grpc::ClientContext& context) {
+    return client.stub().WatchAgents(&context, request);
+  };
+  auto take = [&](const pb::AgentChange& change) {
+    if (change.cursor() != 0) request.set_cursor(change.cursor());
+    watcher.take(change);
+    return true;
+  };
+  auto client = TRY(session.own_client());
+  auto ended = TRY(follow<pb::AgentChange>(std::move(client), open, take));
+  if (!ended.ok()) return tl::unexpected(error_of(ended, session.socket));
   return {};
 }
 
 }  // namespace
 
 void add_ps(CLI::App& app, Session& session, Action& action) {
+  auto options = std::make_shared<PsOptions>();
   auto* command = app.add_subcommand("ps", "List the agents");
-  command->callback([&] { action = [&session] { return ps(session); }; });
+  add_selector(*command, options->selector);
+  command->add_flag("-w,--watch", options->watch,
+                    "Go on with each change, also after a restart of the supervisor");
+  command->callback([&session, &action, options] {
+    action = [&session, options] {
+      return options->watch ? watch(session, *options) : ps(session, *options);
+    };
+  });
 }
 
 }  // namespace flodea::cli

@@ -1,8 +1,13 @@
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include <cstdio>
+#include <iostream>
 #include <memory>
 
+#include "cli/commands/bulk.h"
 #include "cli/commands/commands.h"
+#include "cli/commands/targets.h"
 #include "cli/commands/watch.h"
 
 namespace flodea::cli {
@@ -11,38 +16,65 @@ namespace {
 namespace pb = operators::v1;
 
 struct RmOptions {
-  std::string name;
+  Targets targets;
   bool keep_data = false;
+  bool yes = false;
 };
 
-Status rm(Session& session, const RmOptions& options) {
+Result<std::string> remove(Session& session, const std::string& name, const RmOptions& options) {
   Client* client = TRY(session.client());
   pb::RemoveRequest request;
-  request.set_name(options.name);
+  request.set_name(name);
   request.set_keep_data(options.keep_data);
-  auto watch = std::make_unique<TransitionWatch>(session, *client, options.name);
+  std::unique_ptr<TransitionWatch> watch;
+  bool alone = options.targets.names.size() == 1;
+  if (alone) watch = std::make_unique<TransitionWatch>(session, *client, name);
   auto receipt = client->call(&pb::Operators::Stub::Remove, request);
   watch.reset();
   if (!receipt) return tl::unexpected(std::move(receipt).error());
   if (!session.table())
-    print(render(*receipt, session.format));
-  else if (options.keep_data)
-    print(fmt::format("{} removed, its data kept\n", options.name));
-  else
-    print(fmt::format("{} removed, its key destroyed (sha256 {})\n", options.name,
-                      receipt->key_digest()));
-  return {};
+    return alone ? render(*receipt, session.format) : render_item(*receipt, session.format);
+  if (options.keep_data) return fmt::format("{} removed, its data kept\n", name);
+  return fmt::format("{} removed, its key destroyed (sha256 {})\n", name, receipt->key_digest());
+}
+
+// Who names agents knows them; who selects them sees first which they are.
+Status confirm(const std::vector<std::string>& names, const RmOptions& options) {
+  if (!options.targets.by_selector || options.yes || names.empty()) return {};
+  std::string which = fmt::format("{}", fmt::join(names, ", "));
+  std::string what = options.keep_data ? "their data is kept" : "their data is destroyed";
+  if (::isatty(STDIN_FILENO) == 1) {
+    fmt::print(stderr, "Remove {} ({}): {}. Go on? [y/N] ", which, names.size(), what);
+    std::string answer;
+    std::getline(std::cin, answer);
+    if (answer == "y" || answer == "yes") return {};
+    return fail(Code::kCancelled, "nothing was removed");
+  }
+  auto error = fail(Code::kFailedPrecondition,
+                    fmt::format("{} agents would be removed ({}), and nobody is there to ask",
+                                names.size(), which))
+                   .value();
+  return tl::unexpected(std::move(error).with_remedy("say --yes"));
+}
+
+Status rm(Session& session, const RmOptions& options) {
+  auto names = TRY(names_of(session, options.targets));
+  TRY(confirm(names, options));
+  return for_each_agent(session, names,
+                        [&](const std::string& name) { return remove(session, name, options); });
 }
 
 }  // namespace
 
 void add_rm(CLI::App& app, Session& session, Action& action) {
   auto options = std::make_shared<RmOptions>();
-  auto* command = app.add_subcommand("rm", "Stop an agent, destroy its keys and data, forget it");
-  command->add_option("name", options->name, "The agent")->required()->type_name("NAME");
+  auto* command = app.add_subcommand("rm", "Stop agents, destroy their keys and data, forget them");
+  add_changing_targets(*command, options->targets);
   command->add_flag("--keep-data", options->keep_data,
-                    "Keep its encrypted volume for a new agent of this name");
-  command->callback([&session, &action, options] {
+                    "Keep their encrypted volumes for new agents of these names");
+  command->add_flag("-y,--yes", options->yes, "Do not ask, with -l and --all");
+  command->callback([&session, &action, command, options] {
+    check_changing(*command, options->targets);
     action = [&session, options] { return rm(session, *options); };
   });
 }

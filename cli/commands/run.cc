@@ -78,7 +78,7 @@ Status run(Session& session, const RunOptions& options) {
     manifest.message.mutable_metadata()->set_name(name_from(options.directory));
   if (manifest.message.spec().bundle().empty()) manifest.message.mutable_spec()->set_bundle(".");
   auto deployment = TRY(prepare(std::move(manifest), options.directory));
-  return deploy(session, std::move(deployment), Wish::kRun);
+  return deploy(session, deployment, Wish::kRun);
 }
 
 }  // namespace

@@ -22,9 +22,14 @@ class Session {
   Format format = Format::kTable;
   Progress progress;
   SystemClock clock;
+  Exit exit = Exit::kDone;            // of a command without error
+  Exit least_error = Exit::kRefused;  // of one with an error, at least
 
   // Connects when first asked.
   Result<Client*> client();
+  // A connection of its own, for a stream that may have to connect again.
+  Result<std::unique_ptr<Client>> own_client() const { return Client::connect(socket); }
+  void renew(std::unique_ptr<Client> client) { client_ = std::move(client); }
   Nanos now() const { return clock.wall(); }
   bool table() const { return format == Format::kTable; }
 

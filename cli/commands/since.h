@@ -1,4 +1,5 @@
-// The option --since of `logs` and `events`: a duration back from now (10m), or a time (RFC 3339).
+// The options --since and --until of `logs` and `events`: a duration back from now (10m), or a time
+// (RFC 3339).
 #pragma once
 
 #include <string>

@@ -96,6 +96,13 @@ std::string render_item(const google::protobuf::Message& message, Format format)
   return format == Format::kYaml ? "---\n" + to_yaml(message) : to_json(message, true) + "\n";
 }
 
+std::string render_item(const Json& value, Format format) {
+  if (format != Format::kYaml) return value.dump() + "\n";
+  YAML::Emitter out;
+  emit(out, value);
+  return "---\n" + std::string(out.c_str()) + "\n";
+}
+
 std::string state_word(operators::v1::State state) {
   std::string name = operators::v1::State_Name(state).substr(sizeof "STATE_" - 1);
   std::ranges::transform(name, name.begin(), [](char c) {

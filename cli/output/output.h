@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <google/protobuf/timestamp.pb.h>
+#include <nlohmann/json_fwd.hpp>
 
 #include "base/clock.h"
 #include "flodea/operators/v1/operators.pb.h"
@@ -35,6 +36,8 @@ std::string render(const google::protobuf::Message& message, Format format);
 // One of many (a log line, an event): JSON on one line, or a YAML document.
 std::string render_item(const google::protobuf::Message& message, Format format);
 
+std::string render_item(const nlohmann::ordered_json& value, Format format);
+
 std::string state_word(operators::v1::State state);                    // "running"
 std::string age(const google::protobuf::Timestamp& since, Nanos now);  // "5s", "3m", "2h", "4d"
 std::string time_text(const google::protobuf::Timestamp& time);        // RFC 3339, milliseconds
@@ -45,6 +48,9 @@ std::string printable(std::string_view text);
 std::string agents_table(const operators::v1::ListResponse& list, Nanos now);
 std::string agent_text(const operators::v1::Agent& agent, Nanos now);
 std::string node_text(const operators::v1::Node& node, Nanos now);
+std::string revisions_table(const operators::v1::ListRevisionsResponse& list, Nanos now);
+// One row of agents_table after its columns, for a change that comes later.
+std::string agent_row(const operators::v1::Agent& agent, Nanos now);
 std::string event_text(const operators::v1::Event& event);
 
 }  // namespace flodea::cli

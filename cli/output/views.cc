@@ -74,8 +74,11 @@ void write_state(const pb::Agent& agent, Nanos now, Sheet& sheet) {
   if (agent.has_exit_code()) sheet.line("exit code", std::to_string(agent.exit_code()));
   if (agent.has_next_start()) sheet.line("next start", time_text(agent.next_start()));
   sheet.line("restarts", std::to_string(agent.restarts()));
-  sheet.line("generation",
-             fmt::format("{} (revision {})", agent.generation(), revision_text(agent)));
+  std::string observed = agent.observed_revision() == agent.revision()
+                             ? ""
+                             : fmt::format(", {} runs", agent.observed_revision());
+  sheet.line("generation", fmt::format("{} (revision {}{})", agent.generation(),
+                                       revision_text(agent), observed));
   sheet.line("created", time_text(agent.created()));
 }
 
@@ -172,6 +175,19 @@ void write_sandbox(const pb::Agent& agent, Sheet& sheet) {
   for (const std::string& what : agent.sandbox().missing()) sheet.inner("missing", what);
 }
 
+void write_transitions(const pb::Agent& agent, Sheet& sheet) {
+  if (agent.transitions_size() == 0) return;
+  sheet.section("last transitions");
+  for (const pb::Event& event : agent.transitions()) {
+    std::string text =
+        fmt::format("{} → {}", event.from().empty() ? "new" : event.from(), event.to());
+    if (!event.reason().empty()) text += "  " + printable(event.reason());
+    if (!event.message().empty()) text += ": " + printable(event.message());
+    if (!event.cause().empty()) text += fmt::format(" (by {})", printable(event.cause()));
+    sheet.inner(time_text(event.time()), text);
+  }
+}
+
 void write_host(const pb::Node& node, Nanos now, Sheet& sheet) {
   sheet.line("version", node.version());
   sheet.line("hostname", node.hostname());
@@ -201,6 +217,23 @@ std::string agents_table(const pb::ListResponse& list, Nanos now) {
   return table.text();
 }
 
+std::string agent_row(const pb::Agent& agent, Nanos now) {
+  return fmt::format("{:<24}  {:<9}  {:>8}  {:>4}  {}\n", agent.name(), state_word(agent.state()),
+                     agent.restarts(), age(agent.state_since(), now), reason_text(agent));
+}
+
+std::string revisions_table(const pb::ListRevisionsResponse& list, Nanos now) {
+  Table table({"REVISION", "AGE", "BY", "DIGEST", "BUNDLE", ""});
+  auto brief = [](const std::string& digest) { return digest.substr(0, sizeof "sha256:" + 11); };
+  for (const pb::Revision& one : list.revisions()) {
+    std::string notes = one.current() ? "current" : one.restorable() ? "" : "its bundle is gone";
+    table.add({std::to_string(one.revision()), one.has_created() ? age(one.created(), now) : "-",
+               one.author().empty() ? "-" : one.author(), brief(one.digest()), brief(one.bundle()),
+               notes});
+  }
+  return table.text();
+}
+
 std::string agent_text(const pb::Agent& agent, Nanos now) {
   Sheet sheet;
   write_state(agent, now, sheet);
@@ -208,6 +241,7 @@ std::string agent_text(const pb::Agent& agent, Nanos now) {
   write_spec(agent.spec(), sheet);
   write_usage(agent, sheet);
   write_sandbox(agent, sheet);
+  write_transitions(agent, sheet);
   return sheet.take();
 }
 
@@ -232,6 +266,7 @@ std::string event_text(const pb::Event& event) {
     text += fmt::format("  {} → {}", event.from().empty() ? "new" : event.from(), event.to());
   if (!event.reason().empty()) text += "  " + printable(event.reason());
   if (!event.message().empty()) text += ": " + printable(event.message());
+  if (!event.cause().empty()) text += fmt::format(" (by {})", printable(event.cause()));
   return text + "\n";
 }
 

@@ -1,0 +1,25 @@
+// The manifests that `-f FILE|DIR` names, all read and judged before any is used.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "cli/commands/deploy.h"
+
+namespace flodea::cli {
+
+enum class Depth { kFlat, kRecursive };
+
+// Files, and of directories their *.yaml, sorted by path. Errors: none there, a name twice, what
+// is wrong with one.
+Result<std::vector<Deployment>> read_batch(const std::vector<std::string>& paths, Depth depth);
+
+using AgentsByName = std::map<std::string, operators::v1::Agent>;
+Result<AgentsByName> agents_by_name(Client& client, const std::string& selector = {});
+
+// Sends every bundle, then has every manifest judged by the supervisor; the answers, in order.
+Result<std::vector<operators::v1::ApplyResponse>> preview_batch(
+    Session& session, std::vector<Deployment>& deployments);
+
+}  // namespace flodea::cli

@@ -1,0 +1,17 @@
+// The same for many agents, several at a time. Each outcome is told as it comes.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "cli/commands/session.h"
+
+namespace flodea::cli {
+
+// What `one` returns is printed. The error of a single agent is the command's; of several each is
+// said on stderr, and the error counts them. No agent: says so on stderr, and that is no error.
+Status for_each_agent(Session& session, const std::vector<std::string>& names,
+                      const std::function<Result<std::string>(const std::string& name)>& one);
+
+}  // namespace flodea::cli
