@@ -1,0 +1,74 @@
+"""Who follows hears all of it once, although control is killed meanwhile."""
+import json
+import re
+import unittest
+
+from flodea_host import PATIENCE, HostTest, Lines, kill_and_wait
+
+WAIT = "import flodea; flodea.agent.wait_stop()"
+COUNT = """
+import flodea, itertools
+for n in itertools.count(1):
+    print("line", n, flush=True)
+    if flodea.agent.wait_stop(0.02) is not None: break
+"""
+KILLS = 3
+
+
+class Follow(HostTest):
+    def kill_control(self):
+        kill_and_wait(self.host.service_pid("flodea-control"))
+        self.host.cli("ps")  # waits for the next one
+
+    def test_events_and_agents_go_on_after_control_was_killed(self):
+        self.host.deploy("first", WAIT)
+        with self.host.follow_events("--tail", "0") as events, \
+                Lines(self.host.command("-o", "json", "ps", "-w")) as agents:
+            agents.wait_for("TYPE_SYNCED")
+            for n in range(KILLS):
+                kill_and_wait(self.host.service_pid("flodea-control"))
+                self.host.cli("restart", "first")  # while the followers find their way back, or before
+                self.host.deploy(f"more-{n}", WAIT)
+                events.wait_event(agent=f"more-{n}", to="running", timeout=40)
+                agents.wait_for(lambda line, n=n: json.loads(line)["agent"]["name"] == f"more-{n}" and "STATE_RUNNING" in line, 40)
+            self.host.cli("rm", "more-0")
+            events.wait_event(agent="more-0", kind="agent.removed")
+            agents.wait_for(lambda line: "TYPE_REMOVED" in line and json.loads(line)["agent"]["name"] == "more-0")
+            seen = [int(json.loads(line)["id"]) for line in events.seen]
+            self.assertEqual(seen, list(range(seen[0], seen[0] + len(seen))), "events are lost or come twice")
+            wanted = [json.loads(line) for line in self.host.cli("-o", "json", "events").stdout.splitlines()]
+            self.assertEqual([json.loads(line) for line in events.seen], [e for e in wanted if int(e["id"]) in seen])
+            state = {}
+            for line in agents.seen:
+                change = json.loads(line)
+                if change["type"] == "TYPE_REMOVED":
+                    state.pop(change["agent"]["name"], None)
+                elif change["type"] != "TYPE_SYNCED":
+                    state[change["agent"]["name"]] = change["agent"]["state"]
+            self.assertEqual(state, {a["name"]: a["state"] for a in self.host.agents()})
+        self.assertEqual(self.host.cli("rm", "--all", "--yes").returncode, 0)
+
+    def test_a_log_goes_on_after_control_was_killed_and_says_so_once(self):
+        self.host.deploy("counts", COUNT)
+        with self.host.follow_logs("counts") as log:
+            log.wait_for("line 5$")
+            for n in range(KILLS):
+                self.kill_control()
+                last = int(re.search(r"\d+", log.seen[-1])[0])
+                log.wait_for(f"line {last + 50}$", 40)
+            numbers = [int(line.split()[1]) for line in log.seen if line.startswith("line")]
+            self.assertEqual(numbers, list(range(1, len(numbers) + 1)), "lines are lost or come twice")
+            self.host.cli("rm", "counts")
+            self.assertEqual(log.process.wait(timeout=20 * PATIENCE), 0)
+            self.assertEqual(len(re.findall("the supervisor is away", log.process.stderr.read())), 1)
+
+    def test_a_watch_by_label_hears_of_those_alone(self):
+        with Lines(self.host.command("-o", "json", "ps", "-w", "-l", "team=x")) as agents:
+            agents.wait_for("TYPE_SYNCED")
+            self.host.deploy("unlabelled", WAIT)
+            self.host.cli("rm", "unlabelled")
+            self.assertEqual(len(agents.seen), 1)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
