@@ -17,6 +17,7 @@ namespace {
 // Hidden: no instance's name begins so. One writer, so one name for what is not whole yet.
 constexpr const char* kUnfinished = ".unfinished";
 constexpr const char* kEpoch = ".epoch";
+constexpr const char* kHome = ".cgroups";
 
 template <class T>
 bool parse_number(std::string_view text, T& value) {
@@ -74,6 +75,14 @@ Status Journal::record(const JournalEntry& entry) const {
 
 Status Journal::record_epoch(std::uint64_t epoch) const {
   return replace(kEpoch, std::to_string(epoch) + "\n");
+}
+
+Status Journal::record_home(std::string_view text) const { return replace(kHome, text); }
+
+Result<std::string> Journal::home() const {
+  auto text = read_file(dir_.get(), kHome, kMaxEntryBytes);
+  if (!text && text.error().sys_errno == ENOENT) return std::string();
+  return text;
 }
 
 Result<std::uint64_t> Journal::epoch() const {

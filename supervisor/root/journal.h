@@ -38,7 +38,9 @@ class Journal {
   Result<std::vector<JournalEntry>> entries() const;
 
   Status record_epoch(std::uint64_t epoch) const;
-  Result<std::uint64_t> epoch() const;  // 0: none yet
+  Result<std::uint64_t> epoch() const;              // 0: none yet
+  Status record_home(std::string_view text) const;  // group_home.h
+  Result<std::string> home() const;                 // "": none yet
 
  private:
   explicit Journal(UniqueFd dir) : dir_(std::move(dir)) {}

@@ -53,3 +53,36 @@ TEST_CASE("an entry whose writer was killed is dropped") {
     CHECK_FALSE(std::filesystem::exists(dir.path + "/journal/abc-1"));
   }
 }
+
+TEST_CASE("an entry of an agent that runs replaces the one before it as a whole") {
+  RunDir dir;
+  auto journal = Journal::open(dir.fd.get());
+  REQUIRE(journal->record({.name = "abc-1", .boot_id = "boot", .uid_range = 17, .kept = {}}));
+  v1::KeptInstance kept;
+  kept.set_boot_id("boot");
+  kept.set_uid_range(17);
+  kept.mutable_request()->set_agent_id("abc");
+  REQUIRE(journal->record({.name = "abc-1", .boot_id = "boot", .uid_range = 17, .kept = kept}));
+  auto entries = journal->entries();
+  REQUIRE(entries);
+  REQUIRE(entries->size() == 1);
+  REQUIRE(entries->front().kept);
+  CHECK(entries->front().kept->request().agent_id() == "abc");
+  CHECK(entries->front().uid_range == 17);
+  std::string bytes = kept.SerializeAsString();
+  std::ofstream(dir.path + "/journal/abc-1") << bytes.substr(0, bytes.size() - 1);
+  CHECK(journal->entries()->empty());
+}
+
+TEST_CASE("the epoch of the last control is kept, and is no entry") {
+  RunDir dir;
+  auto journal = Journal::open(dir.fd.get());
+  CHECK(*journal->epoch() == 0);
+  REQUIRE(journal->record_epoch(41));
+  CHECK(*Journal::open(dir.fd.get())->epoch() == 41);
+  CHECK(journal->entries()->empty());
+  std::ofstream(dir.path + "/journal/.epoch") << "x\n";
+  auto garbled = journal->epoch();
+  REQUIRE_FALSE(garbled);
+  CHECK_FALSE(garbled.error().remedy.empty());
+}

@@ -20,6 +20,7 @@
 #include "supervisor/root/boot.h"
 #include "supervisor/root/config.h"
 #include "supervisor/root/directories.h"
+#include "supervisor/root/group_home.h"
 #include "supervisor/root/host.h"
 #include "supervisor/root/kept_state.h"
 #include "supervisor/root/reload.h"
@@ -196,10 +197,12 @@ Result<Ground> lay_ground(const Config& config, EarlierLife earlier) {
   g.lock = reloaded ? std::move(g.earlier.lock) : TRY(lock_run_dir(g.dirs.run.get()));
   g.shared = TRY(make_template(g.dirs, g.programs, reloaded ? Stage::kMade : Stage::kNew));
   g.boot_id = TRY(read_boot_id());
-  auto hierarchies = TRY(find_hierarchies());
-  g.cgroups = TRY(CgroupTree::create(std::move(hierarchies), group_name(g.dirs.run_path)));
-  g.uids = TRY(open_uid_ranges(g.boot_id));
   g.journal = TRY(Journal::open(g.dirs.run.get()));
+  const std::string group = group_name(g.dirs.run_path);
+  auto here = TRY(find_hierarchies());
+  auto hierarchies = TRY(settle_group_home(std::move(here), group, *g.journal, g.boot_id));
+  g.cgroups = TRY(CgroupTree::create(std::move(hierarchies), group));
+  g.uids = TRY(open_uid_ranges(g.boot_id));
   g.host = TRY(probe_host(*g.cgroups, g.uids->usable()));
   TRY(settle_earlier_life(g));
   g.services = TRY(g.cgroups->make(kServicesGroup, {}));
@@ -217,9 +220,8 @@ void clear_ground(const Ground& ground) {
 }
 
 std::vector<std::string> control_arguments(const Config& config, const Directories& dirs) {
-  return {"--metrics", config.metrics, "--log-level", config.log_level,
-          "--run-dir", dirs.run_path,  "--state-dir", dirs.state_path,
-          "--pressure", config.pressure};
+  return {"--metrics",   config.metrics, "--log-level",   config.log_level, "--run-dir",
+          dirs.run_path, "--state-dir",  dirs.state_path, "--pressure",     config.pressure};
 }
 
 ServiceRow vault_row(const Users& users) {

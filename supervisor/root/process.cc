@@ -20,7 +20,8 @@ namespace {
 
 constexpr int kHighFd = 64;
 constexpr std::size_t kMaxFds = 8;
-constexpr const char* kProgramEnvironment[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", nullptr};
+constexpr const char* kProgramEnvironment[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8",
+                                               nullptr};
 
 // What the child needs, laid out before the clone: it allocates nothing.
 struct ChildView {
