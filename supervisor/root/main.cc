@@ -319,7 +319,8 @@ Result<int> serve(const Config& config, const Origin& origin, Ground& g) {
   auto ran = loop->run();
   helpers.dismiss_ready();
   // However the loop came to its end: no mount is closed by this process while its vault is gone.
-  volumes.abandon_all();
+  // Agents that run go on: the next flodead takes them over.
+  volumes.let_go();
   TRY(std::move(ran));
   TRY(outcome);
   return middle.exit_status();
@@ -332,11 +333,31 @@ Result<int> run(const Config& config, const Origin& origin, EarlierLife earlier)
   return status;
 }
 
+// Runtimes are probed and filters compiled, as the new flodead will: what is wrong with a profile
+// is found before anything is given up.
+Status try_programs(Programs programs) {
+  auto loop = TRY(EventLoop::create());
+  Helpers helpers(*loop, std::move(programs.helper));
+  std::map<std::string, UniqueFd> filters;
+  const ProgramsDir dir{programs.dir.get(), programs.path};
+  Status outcome;
+  auto attempt = [&]() -> Detached {
+    v1::Host host;
+    auto discovering = discover(helpers, dir, filters, host);
+    outcome = co_await discovering;
+    loop->stop();
+  };
+  attempt();
+  TRY(loop->run());
+  return outcome;
+}
+
 // Everything a reload needs of this program and its settings, without touching anything.
 Result<int> check(const Config& config, const v1::KeptState& state) {
   TRY(require_root());
   TRY(find_users());
-  TRY(open_programs(config));
+  auto programs = TRY(open_programs(config));
+  TRY(try_programs(std::move(programs)));
   struct Same {
     const char* name;
     const std::string& now;

@@ -189,6 +189,7 @@ TEST_CASE("a reload to a program that cannot run, or refuses the state, changes 
       {"flodead", "/bin/false", "exit status 1"},
       {"flodead", "", "No such file"},
       {"flodea-helper", "", "open flodea-helper"},
+      {"policy/profiles/python.json", text, "python"},
   };
   for (const Case& c : cases) {
     INFO(c.why);
@@ -200,6 +201,7 @@ TEST_CASE("a reload to a program that cannot run, or refuses the state, changes 
     CHECK_FALSE(refused.reply.remedy().empty());
     wait_for_self(host, "reload refused: ");
     replace_program(host, c.program, std::string(FLODEA_PROGRAMS) + "/" + c.program);
+    INFO(host.log());
     CHECK(epoch_of(host) == 1);
     agent.check_goes_on();
   }

@@ -157,6 +157,7 @@ Result<EarlierInstance> take_instance(const TakeoverParts& parts, const JournalE
   auto group = TRY(parts.cgroups.open(entry.name));
   auto descriptors = TRY(take_from_worker(entry.kept->reply().worker_pid(), group));
   descriptors.device = std::move(device->second);
+  devices.erase(device);  // of one instance only
   return EarlierInstance{.kept = *entry.kept, .descriptors = std::move(descriptors)};
 }
 

@@ -55,6 +55,9 @@ class Volumes {
   // No vault can take them up: the connections are aborted, so that nothing waits for an answer for
   // ever.
   void abandon_all();
+  // At flodead's own end, however it comes: closes every connection here. Agents that still run
+  // have theirs by their vault.
+  void let_go() { devices_.clear(); }
   bool can_resume() const { return can_resume_; }
   void set_can_resume(bool can) { can_resume_ = can; }
   std::size_t open_count() const { return devices_.size(); }

@@ -163,6 +163,40 @@ class Refusals(unittest.TestCase):
             self.assertFalse(os.readlink(f"/proc/{pid}/exe").endswith((".good", " (deleted)")), executable_of(pid))
 
 
+class AnotherCgroup(unittest.TestCase):
+    """After a kill flodead may be started from another session: its agents' groups are where they were."""
+
+    def setUp(self):
+        with open("/proc/self/mountinfo") as file:
+            mounts = [line.split()[4] for line in file if " - cgroup" in line]
+        mounts = [mount for mount in mounts if os.path.basename(mount) != "cpuset"]  # a new one has no CPU to run on
+        self.groups = [os.path.join(mount, f"flodea-test-{os.getpid()}") for mount in mounts]
+        for group in self.groups:
+            os.makedirs(group, exist_ok=True)
+
+    def tearDown(self):
+        for group in self.groups:
+            for inner, _, _ in os.walk(group, topdown=False):
+                os.rmdir(inner)
+
+    def test_agents_go_on(self):
+        with Host() as host:
+            fleet = Fleet(host, 1)
+            fleet.wait_turns(3)
+            host.process.kill()
+            host.process.wait()
+            enter = " && ".join(f"echo $$ > {group}/cgroup.procs" for group in self.groups)
+            host.within = ("sh", "-c", enter + ' && exec "$@"', "sh")
+            before = host.group
+            host.start()
+            self.assertEqual(host.group, before)
+            fleet.wait_turns(3)
+            self.assertEqual(fleet.problems(), [])
+            host.cli("reload", "--wait")
+            fleet.wait_turns(3)
+            self.assertEqual(fleet.problems(), [])
+
+
 class AllButTheWorkers(unittest.TestCase):
     def test_agents_are_ended_and_started_again_with_their_data(self):
         keep = """
