@@ -64,8 +64,13 @@ class ZeroKill(unittest.TestCase):
             self.assertRegex(said, r"^reloaded: version \S+, epoch \d+$")
         self.assertEqual((self.host.process.pid, self.host.service_pid("flodea-vault")), (pid, vault))
 
+    def hang_up(self):
+        took_over = self.host.log().count("state=took-over")
+        self.host.process.send_signal(signal.SIGHUP)
+        self.host.wait_until(lambda: self.host.log().count("state=took-over") > took_over, "no reload after SIGHUP")
+
     def test_hangup_signal(self):
-        self.rounds(lambda: self.host.process.send_signal(signal.SIGHUP), "reloaded, version")
+        self.rounds(self.hang_up, "reloaded, version")
 
     def kill_flodead(self):
         control = self.host.service_pid("flodea-control")
