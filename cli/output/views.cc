@@ -77,8 +77,8 @@ void write_state(const pb::Agent& agent, Nanos now, Sheet& sheet) {
   std::string observed = agent.observed_revision() == agent.revision()
                              ? ""
                              : fmt::format(", {} runs", agent.observed_revision());
-  sheet.line("generation", fmt::format("{} (revision {}{})", agent.generation(),
-                                       revision_text(agent), observed));
+  sheet.line("generation",
+             fmt::format("{} (revision {}{})", agent.generation(), revision_text(agent), observed));
   sheet.line("created", time_text(agent.created()));
 }
 
