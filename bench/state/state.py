@@ -86,7 +86,7 @@ def main():
         for arguments in (["ps"], ["ps", "-l", "team=team-3"], ["events", "--tail", "20"], ["events", "agent-042", "--tail", "20"],
                           ["events", "--kind", "agent.limit", "--tail", "20"], ["events", "-l", "team=team-3", "--tail", "20"],
                           ["events", "-l", "team!=team-3", "--kind", "agent.state", "--tail", "20"], ["events", "--since", "10m", "--tail", "20"],
-                          ["events", "--until", "2h", "--tail", "20"], ["inspect", "agent-042"]):
+                          ["events", "--until", "8m", "--tail", "20"], ["inspect", "agent-042"]):
             times = {small: [], large: []}
             for _ in range(rounds):
                 for host in (small, large):
