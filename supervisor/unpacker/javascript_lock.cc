@@ -26,7 +26,6 @@ constexpr std::string_view kCpu = "x64";
 constexpr std::string_view kCpu = "arm64";
 #endif
 
-
 // Of a key of "packages": JSON's parsers keep no lines. 0 where an escape hides it.
 std::size_t line_of_key(std::string_view text, const std::string& key) {
   std::string quoted = "\"" + key + "\"";

@@ -17,7 +17,6 @@ namespace {
 constexpr std::string_view kGetTarballs =
     "`npm pack NAME@VERSION` makes it; put it into the bundle's tarballs/";
 
-
 class Tarball {
  public:
   Tarball(const LockedPackage& package, std::string path, Layer& layer)

@@ -8,8 +8,6 @@
 namespace flodea::unpacker {
 namespace {
 
-
-
 tl::unexpected<Error> clash(const std::string& path, std::string_view first,
                             std::string_view second) {
   std::string message =

@@ -31,7 +31,6 @@ std::string_view trimmed(std::string_view text) {
   return text;
 }
 
-
 struct LogicalLine {
   std::string text;
   std::size_t number;

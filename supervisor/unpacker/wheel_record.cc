@@ -11,7 +11,6 @@
 namespace flodea::unpacker {
 namespace {
 
-
 // One record of RFC 4180, taken from `rest`: fields may be quoted, and then hold what they like.
 std::vector<std::string> take_record(std::string_view& rest, std::size_t& lines) {
   std::vector<std::string> fields(1);
