@@ -25,6 +25,8 @@ namespace {
 constexpr std::size_t kMaxProcs = 1 << 20;
 constexpr std::size_t kMaxStatus = 16 * 1024;
 constexpr int kTableAttempts = 10;
+constexpr Nanos kRowsDeadline = std::chrono::seconds(3);
+constexpr int kRowsPauseMs = 5;
 constexpr unsigned kFuseMajor = 10;  // linux/Documentation/admin-guide/devices.txt
 constexpr unsigned kFuseMinor = 229;
 
@@ -132,6 +134,19 @@ Result<PidFd> find_vault(const Cgroup& services, uid_t user) {
   return fail(Code::kNotFound, "no flodea-vault lives");
 }
 
+// A flodead that was killed right after it had started its vault: what it sent is still on its way
+// there. Returns when each of the agents has a row, the vault has ended, or it has had its time.
+Status wait_for_rows(const PidFd& vault, int table, const std::set<AgentId>& wanted) {
+  SystemClock clock;
+  Nanos end = clock.monotonic() + kRowsDeadline;
+  for (;;) {
+    auto rows = TRY(DeviceTable::read(table));
+    bool all =
+        std::ranges::all_of(wanted, [&](const AgentId& agent) { return rows.contains(agent); });
+    if (all || clock.monotonic() >= end || TRY(vault.ended(kRowsPauseMs))) return {};
+  }
+}
+
 // Between reading a row and taking its descriptor the vault may have closed one connection and
 // taken up another: the same table afterwards says that it has not.
 Result<std::map<AgentId, UniqueFd>> take_devices(const PidFd& vault, int table) {
@@ -161,11 +176,21 @@ Result<EarlierInstance> take_instance(const TakeoverParts& parts, const JournalE
   return EarlierInstance{.kept = *entry.kept, .descriptors = std::move(descriptors)};
 }
 
-std::map<AgentId, UniqueFd> devices_of(const TakeoverParts& parts) {
+std::set<AgentId> agents_of(const TakeoverParts& parts, const std::vector<JournalEntry>& entries) {
+  std::set<AgentId> agents;
+  for (const JournalEntry& entry : entries) {
+    if (check_entry(entry, parts.boot_id))
+      agents.insert(*AgentId::parse(entry.kept->request().agent_id()));
+  }
+  return agents;
+}
+
+std::map<AgentId, UniqueFd> devices_of(const TakeoverParts& parts,
+                                       const std::set<AgentId>& wanted) {
   if (!parts.can_resume) return {};
   auto services = parts.cgroups.open(kServicesGroup);
   if (!services) return {};
-  auto devices = take_from_vault(*services, parts.vault_user);
+  auto devices = take_from_vault(*services, parts.vault_user, wanted);
   if (devices) return std::move(*devices);
   spdlog::warn("earlier-life service=flodea-vault error=\"{}\"", devices.error().describe());
   return {};
@@ -209,18 +234,21 @@ Result<InstanceDescriptors> take_from_worker(pid_t pid, const Cgroup& group) {
   return out;
 }
 
-Result<std::map<AgentId, UniqueFd>> take_from_vault(const Cgroup& services, uid_t vault_user) {
+Result<std::map<AgentId, UniqueFd>> take_from_vault(const Cgroup& services, uid_t vault_user,
+                                                    const std::set<AgentId>& wanted) {
   auto vault = find_vault(services, vault_user);
   if (!vault) return std::map<AgentId, UniqueFd>{};
   auto table = TRY(take(*vault, fd_layout::vault::kTable));
+  TRY(wait_for_rows(*vault, table.get(), wanted));
   return take_devices(*vault, table.get());
 }
 
 Result<EarlierLife> take_over(const TakeoverParts& parts) {
   EarlierLife life;
   life.epoch = TRY(parts.journal.epoch());
-  auto devices = devices_of(parts);
-  for (const JournalEntry& entry : TRY(parts.journal.entries())) {
+  auto entries = TRY(parts.journal.entries());
+  auto devices = devices_of(parts, agents_of(parts, entries));
+  for (const JournalEntry& entry : entries) {
     auto taken = take_instance(parts, entry, devices);
     if (taken)
       life.instances.push_back(std::move(*taken));

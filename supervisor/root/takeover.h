@@ -9,6 +9,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 
 #include "base/cgroup.h"
 #include "base/ids.h"
@@ -35,7 +36,9 @@ Status check_entry(const JournalEntry& entry, const std::string& boot_id);
 // The worker's descriptors, as fd_layout::worker has them. The last check of its identity, that the
 // process is still in `group`, is made after the pidfd was opened.
 Result<InstanceDescriptors> take_from_worker(pid_t pid, const Cgroup& group);
-// From the vault among the processes of `services`: by agent. Empty: no vault lives.
-Result<std::map<AgentId, UniqueFd>> take_from_vault(const Cgroup& services, uid_t vault_user);
+// From the vault among the processes of `services`: by agent. Empty: no vault lives. One that has
+// just begun is given a few seconds to take up the volumes of `wanted`.
+Result<std::map<AgentId, UniqueFd>> take_from_vault(const Cgroup& services, uid_t vault_user,
+                                                    const std::set<AgentId>& wanted);
 
 }  // namespace flodea::root

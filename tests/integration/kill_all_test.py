@@ -40,7 +40,7 @@ class KillAll(unittest.TestCase):
             host.deploy("idle", IDLE)
             host.deploy("stopped", IDLE)
             host.cli("stop", "stopped")
-            for _ in range(ROUNDS):
+            for self.starts in range(1, ROUNDS + 1):
                 self.one_round(host, points)
             host.stop()
         finally:
@@ -65,8 +65,9 @@ class KillAll(unittest.TestCase):
         host.start()
         for i in range(WRITERS):
             name = f"writer-{i}"
-            with host.follow_logs(name, "--tail", "20") as log:
-                log.wait_for("found")
+            with host.follow_logs(name) as log:  # from its beginning: it may have written much since its start
+                for _ in range(self.starts + 1):
+                    log.wait_for("found")
                 log.wait_for("acknowledged")
             lines = host.logs(name)
             start = max(i for i, line in enumerate(lines) if "found" in line)

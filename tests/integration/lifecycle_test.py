@@ -107,7 +107,7 @@ class Lifecycle(unittest.TestCase):
 
     def test_the_node_shows_every_service_from_the_start(self):
         services = {s["name"]: s for s in self.host.json("node")["services"]}
-        self.assertEqual(sorted(services), ["flodea-control", "flodea-vault"])
+        self.assertEqual(sorted(services), ["flodea-control", "flodea-vault", "flodead"])
         self.assertTrue(all(s["up"] for s in services.values()), services)
 
     def test_the_same_manifest_again_changes_nothing(self):

@@ -49,6 +49,7 @@ struct FakeLogs final : LogStore {
   Status open(const AgentId&, const LogKey&, const LogPolicy&, std::uint64_t) override {
     return said.push_back("log open"), Status();
   }
+  void expect(const AgentId&, bool) override {}
   Status attach(const AgentId&, Generation, UniqueFd) override {
     return said.push_back("log attach"), Status();
   }

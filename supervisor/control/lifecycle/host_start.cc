@@ -171,13 +171,14 @@ void HostEffects::open_logs(const AgentId& agent, const AgentManifest& manifest)
 void HostEffects::ask_log_key(const AgentId& agent) {
   auto it = logs_.find(agent);
   if (it == logs_.end() || std::exchange(it->second.asking, true)) return;
+  parts_.logs.expect(agent, true);
   parts_.vault.get_log_key(
       agent, [this, agent](Result<LogKey> key) { got_log_key(agent, std::move(key)); });
 }
 
 void HostEffects::got_log_key(const AgentId& agent, Result<LogKey> key) {
   auto it = logs_.find(agent);
-  if (it == logs_.end()) return;  // removed meanwhile
+  if (it == logs_.end()) return parts_.logs.expect(agent, false);  // removed meanwhile
   LogPolicy policy = it->second.policy;
   std::uint64_t rate = it->second.rate;
   if (!key) return log_opened(agent, policy, rate, tl::unexpected(std::move(key).error()));
@@ -195,12 +196,13 @@ void HostEffects::got_log_key(const AgentId& agent, Result<LogKey> key) {
 void HostEffects::log_opened(const AgentId& agent, const LogPolicy& policy, std::uint64_t rate,
                              const Status& opened) {
   auto it = logs_.find(agent);
-  if (it == logs_.end()) return;  // removed meanwhile
+  if (it == logs_.end()) return parts_.logs.expect(agent, false);  // removed meanwhile
   LogOpening& opening = it->second;
   opening.asking = false;
   bool as_wanted = opening.policy == policy && opening.rate == rate;
   if (opened && !as_wanted) return ask_log_key(agent);
   opening.open = opened.has_value();
+  parts_.logs.expect(agent, false);
   for (auto& [instance_key, instance] : instances_) {
     if (instance_key.first == agent) attach_log(*instance);
   }

@@ -4,6 +4,8 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include <condition_variable>
+#include <set>
 #include <thread>
 #include <unordered_map>
 
@@ -94,6 +96,16 @@ class EncryptedLogStore final : public LogStore {
     return {};
   }
 
+  void expect(const AgentId& id, bool opening) override {
+    std::lock_guard lock(mutex_);
+    if (opening) {
+      expected_.insert(id);
+    } else {
+      expected_.erase(id);
+      settled_.notify_all();
+    }
+  }
+
   Status attach(const AgentId& id, Generation generation, UniqueFd pipe) override {
     auto agent = TRY(opened(id));
     auto shared = std::make_shared<UniqueFd>(std::move(pipe));  // a task is copyable
@@ -128,6 +140,7 @@ class EncryptedLogStore final : public LogStore {
   }
 
   Result<std::vector<LogLine>> read(const AgentId& id, const LogQuery& query) const override {
+    wait_for_opening(id);
     auto agent = TRY(opened(id));
     return agent->log->read(query);
   }
@@ -182,6 +195,13 @@ class EncryptedLogStore final : public LogStore {
     return agents;
   }
 
+  // After a start of control its API serves before each log is mended and open.
+  void wait_for_opening(const AgentId& id) const {
+    std::unique_lock lock(mutex_);
+    settled_.wait_for(lock, kOpeningLimit,
+                      [&] { return agents_.contains(id) || !expected_.contains(id); });
+  }
+
   Result<std::shared_ptr<AgentLog>> opened(const AgentId& id) const {
     auto agent = find(id);
     if (!agent) return fail(Code::kNotFound, "the log of agent " + id.text() + " is not open");
@@ -221,7 +241,9 @@ class EncryptedLogStore final : public LogStore {
   std::shared_ptr<LogKeyArena> keys_;
   std::mutex open_mutex_;  // a second `open` must not mend files that the first one already writes;
                            // before mutex_
-  mutable std::mutex mutex_;  // guards agents_
+  mutable std::mutex mutex_;  // guards agents_, expected_
+  mutable std::condition_variable settled_;
+  std::set<AgentId> expected_;
   std::map<AgentId, std::shared_ptr<AgentLog>> agents_;
   Subscribers subscribers_;
   std::unique_ptr<EventLoop> loop_;

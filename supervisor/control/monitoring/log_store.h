@@ -56,6 +56,9 @@ class LogStore {
   // `open` before anything else of an agent; again with another policy changes it.
   virtual Status open(const AgentId& agent, const LogKey& key, const LogPolicy& policy,
                       std::uint64_t bytes_per_second) = 0;
+  // Whether an opening is on its way: who reads waits for it then, for kOpeningLimit at most.
+  virtual void expect(const AgentId& agent, bool opening) = 0;
+  static constexpr Nanos kOpeningLimit = std::chrono::seconds(5);
   // Starts draining an instance's pipe; also after control was started again (adoption).
   virtual Status attach(const AgentId& agent, Generation generation, UniqueFd pipe) = 0;
   // Reads what still is in the pipe, without waiting for more, then closes it; `done` runs on the

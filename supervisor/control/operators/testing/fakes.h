@@ -240,6 +240,7 @@ class FakeLogs final : public LogStore {
   Status open(const AgentId&, const LogKey&, const LogPolicy&, std::uint64_t) override {
     return {};
   }
+  void expect(const AgentId&, bool) override {}
   Status attach(const AgentId&, Generation, UniqueFd) override { return {}; }
   void finish(const AgentId&, Generation, std::function<void()> done) override { done(); }
   Status append(const AgentId&, Generation generation, LogStream stream,
