@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/selector.h"
 #include "cli/commands/batch.h"
 #include "cli/commands/commands.h"
 #include "cli/commands/prune.h"
@@ -131,7 +132,10 @@ void add_apply(CLI::App& app, Session& session, Action& action) {
   command->get_option("--selector")
       ->needs(prune)
       ->description("Only agents with these labels are removed by --prune");
-  command->callback([&session, &action, options] {
+  command->callback([&session, &action, command, options] {
+    auto selector = Selector::parse(options->selector);
+    if (command->count("--selector") > 0 && selector && selector->selects_all())
+      throw CLI::ValidationError("-l", "an empty selector means every agent: leave it out");
     action = [&session, options] { return apply(session, *options); };
   });
 }

@@ -1,5 +1,6 @@
 // An instance across lives of flodead: what is written down of it, and how it goes on from there.
 #include <signal.h>
+#include <sys/stat.h>
 
 #include "supervisor/root/instance.h"
 
@@ -16,6 +17,11 @@ v1::KeptInstance Instance::kept() const {
   out.set_kill_reason(kill_reason_);
   out.set_deadline_boottime_ns(deadline_boottime_ns_);
   out.set_volume_loop(volume_.loop);
+  struct stat store;
+  if (volume_.store && ::fstat(volume_.store.get(), &store) == 0) {
+    out.set_store_device(store.st_dev);
+    out.set_store_inode(store.st_ino);
+  }
   return out;
 }
 

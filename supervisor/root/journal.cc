@@ -70,7 +70,10 @@ Status Journal::replace(const std::string& name, std::string_view bytes) const {
 }
 
 Status Journal::record(const JournalEntry& entry) const {
-  return replace(entry.name, entry.encode());
+  std::string bytes = entry.encode();
+  if (bytes.size() > kMaxEntryBytes)
+    return fail(Code::kInvalidArgument, "what is to be kept of " + entry.name + " is too long");
+  return replace(entry.name, bytes);
 }
 
 Status Journal::record_epoch(std::uint64_t epoch) const {
@@ -111,12 +114,14 @@ Result<std::vector<JournalEntry>> Journal::entries() const {
   std::vector<JournalEntry> list;
   while (const dirent* file = ::readdir(dir.get())) {
     if (file->d_name[0] == '.') continue;
-    auto entry = JournalEntry::decode(file->d_name,
-                                      TRY(read_file(dir_.get(), file->d_name, kMaxEntryBytes)));
-    if (entry)
-      list.push_back(std::move(*entry));
-    else
-      TRY(erase(file->d_name));
+    auto text = read_file(dir_.get(), file->d_name, kMaxEntryBytes);
+    if (text) {
+      if (auto entry = JournalEntry::decode(file->d_name, *text)) {
+        list.push_back(std::move(*entry));
+        continue;
+      }
+    }
+    TRY(erase(file->d_name));  // its group is ended like one that has no entry
   }
   return list;
 }

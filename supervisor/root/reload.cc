@@ -179,8 +179,8 @@ Status Reload::execute(int program) {
     argv.push_back(nullptr);
     ::syscall(SYS_execveat, program, "", argv.data(), environ, AT_EMPTY_PATH);
     done = fail_errno("execute " + parts_.program);
-    [[maybe_unused]] auto closed = set_close_on_exec(kept, true);
   }
+  [[maybe_unused]] auto closed = set_close_on_exec(kept, true);
   parts_.helpers.keep_one_ready();
   return done;
 }

@@ -70,6 +70,8 @@ void Service::on_end() {
   start_after(decision.delay);
 }
 
+void Service::start_again() { start_after(Nanos{}); }
+
 void Service::start_after(Nanos delay) {
   loop_.call_after(delay, [this] {
     if (stay_down_ || running()) return;

@@ -48,6 +48,7 @@ class Service {
   // The program on disk is another one than that of the present life.
   bool outdated() const;
   void signal(int number) const;  // nothing if it does not run
+  void start_again();             // now, and again after a while if that fails
   void stay_down();               // no further life
   bool running() const { return process_.valid(); }
   const std::string& name() const { return row_.name; }

@@ -64,8 +64,7 @@ OneShot<bool> Supervisor::end_control() {
 
 void Supervisor::begin_control_again() {
   if (stopping_ || control_service_->running()) return;
-  if (auto started = control_service_->start(); !started)
-    spdlog::error("service=flodea-control error=\"{}\"", started.error().describe());
+  control_service_->start_again();
 }
 
 void Supervisor::announce_self(const std::string& why) {
@@ -89,8 +88,11 @@ Async<Supervisor::Answer> Supervisor::reload(v1::Request) {
 // ---- going on
 
 Status Supervisor::adopt_vault(RunningService vault) {
-  TRY(parts_.vault.connect(std::move(vault.socket)));
-  return vault_service_->adopt(std::move(vault.process), vault.program);
+  TRY(vault_service_->adopt(std::move(vault.process), vault.program));
+  parts_.vault.begin_ids_at((parts_.reloads << 32) + 1);
+  auto connected = parts_.vault.connect(std::move(vault.socket));
+  if (!connected) vault_service_->signal(SIGKILL);  // the next one is asked afresh
+  return connected;
 }
 
 void Supervisor::adopt_instance(EarlierInstance earlier) {

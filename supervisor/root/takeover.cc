@@ -1,11 +1,14 @@
 #include "supervisor/root/takeover.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <spdlog/spdlog.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/un.h>
 
 #include <algorithm>
 #include <charconv>
@@ -74,12 +77,20 @@ Status require_seqpacket(int fd) {
       ::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) != 0 || type != SOCK_SEQPACKET ||
       domain != AF_UNIX)
     return misfit("its attach socket is none");
+  sockaddr_un name{};  // nor one that is bound to a path
+  socklen_t length = sizeof name;
+  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&name), &length) != 0)
+    return fail_errno("getsockname");
+  if (length != sizeof name.sun_family) return misfit("its attach socket has a name");
   return {};
 }
 
 Status require_pipe(int fd, int access) {
   auto info = TRY(status_of(fd));
-  if (!S_ISFIFO(info.st_mode) || (::fcntl(fd, F_GETFL) & O_ACCMODE) != access)
+  struct statfs fs;  // a FIFO of some file system would hold that
+  if (::fstatfs(fd, &fs) != 0) return fail_errno("fstatfs");
+  if (!S_ISFIFO(info.st_mode) || fs.f_type != PIPEFS_MAGIC ||
+      (::fcntl(fd, F_GETFL) & O_ACCMODE) != access)
     return misfit("its log pipe is none");
   return {};
 }
@@ -97,6 +108,14 @@ Status require_directory(int fd) {
   auto info = TRY(status_of(fd));
   if (!S_ISDIR(info.st_mode) || (::fcntl(fd, F_GETFL) & O_PATH) == 0)
     return misfit("its store is no directory");
+  return {};
+}
+
+// The directory that this agent was given, and no other that its worker may have put there.
+Status require_store(int fd, const v1::KeptInstance& kept) {
+  auto info = TRY(status_of(fd));
+  if (info.st_dev != kept.store_device() || info.st_ino != kept.store_inode())
+    return misfit("its store is another directory");
   return {};
 }
 
@@ -171,6 +190,7 @@ Result<EarlierInstance> take_instance(const TakeoverParts& parts, const JournalE
   if (device == devices.end()) return misfit("vault lost");
   auto group = TRY(parts.cgroups.open(entry.name));
   auto descriptors = TRY(take_from_worker(entry.kept->reply().worker_pid(), group));
+  TRY(require_store(descriptors.store.get(), *entry.kept));
   descriptors.device = std::move(device->second);
   devices.erase(device);  // of one instance only
   return EarlierInstance{.kept = *entry.kept, .descriptors = std::move(descriptors)};

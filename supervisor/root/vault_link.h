@@ -16,6 +16,8 @@ class VaultLink {
   Status connect(UniqueFd socket);  // O_NONBLOCK; of a new life
   void disconnect();
   bool connected() const { return socket_.valid(); }
+  // Ids that no earlier user of the kept socket has asked with: a late answer finds nobody.
+  void begin_ids_at(std::uint64_t id) { next_id_ = id; }
   bool idle() const { return waiting_.empty(); }
   int socket() const { return socket_.get(); }
 

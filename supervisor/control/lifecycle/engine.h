@@ -142,6 +142,7 @@ class Engine final : public Lifecycle, public EffectEvents {
   // engine_pressure.cc
   void watch_pressure();
   void look_at_pressure();
+  void thaw_all();
   Freezable freezable(Agent& agent);
   void set_frozen(Agent& agent, bool frozen, const std::string& why);
 

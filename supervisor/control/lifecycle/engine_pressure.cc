@@ -38,7 +38,7 @@ void Engine::look_at_pressure() {
   watching_pressure_ = false;
   if (closing_) return;
   auto pressure = effects_->memory_pressure();
-  if (!pressure) return;  // a kernel without PSI: `flodea node` says so
+  if (!pressure) return thaw_all();  // a kernel without PSI: `flodea node` says so
   std::vector<Freezable> agents;
   for (auto& [id, agent] : agents_) {
     bool there = agent->stored.record.state == AgentState::kRunning &&
@@ -51,6 +51,12 @@ void Engine::look_at_pressure() {
                "the host is short of memory, " + percent(*pressure) + " of the time");
   if (step.thaw) set_frozen(*find(*step.thaw), false, "the host has memory again");
   if (!agents.empty()) watch_pressure();
+}
+
+void Engine::thaw_all() {
+  for (auto& [id, agent] : agents_) {
+    if (agent->frozen) set_frozen(*agent, false, "the host's pressure cannot be read any more");
+  }
 }
 
 void Engine::set_frozen(Agent& agent, bool frozen, const std::string& why) {

@@ -88,6 +88,16 @@ TEST_CASE("an idle agent is frozen while the host is short of memory, and thawed
   CHECK_FALSE(b.view()->frozen);
 }
 
+TEST_CASE("where the pressure cannot be read any more everybody goes on") {
+  PressureBench b;
+  b.look(90);
+  b.look(90);
+  b.effects.take();
+  b.effects.pressure.reset();
+  for (auto& task : std::exchange(b.effects.looks, {})) task();
+  CHECK(b.effects.take() == Orders{"thaw 1"});
+}
+
 TEST_CASE("one that works is not frozen") {
   PressureBench b;
   b.look(90);

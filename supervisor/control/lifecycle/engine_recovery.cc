@@ -55,8 +55,8 @@ void Engine::take_inventory(Result<std::vector<ListedInstance>> instances,
   if (!instances)
     return done(tl::unexpected(std::move(instances).error().with_context("inventory")));
   for (const ListedInstance& instance : *instances) take_instance(instance);
-  open_for_requests();
   reviewing_ = true;  // nobody is started before all are known that wait
+  open_for_requests();
   for (auto& [id, agent] : agents_) settle(*agent);
   reviewing_ = false;
   review_waiting();

@@ -27,11 +27,14 @@ void Engine::put_back(Agent& agent) {
   if (!agent.fallback) return;
   std::uint64_t failed = agent.stored.revision, good = agent.stored.proven_revision;
   std::string why = agent.stored.record.message;
-  Status changed = change_desired(agent, "policy", [&](StoredAgent& stored) {
-    stored.manifest = *agent.fallback;
-    stored.proven_revision = ++stored.revision;
-    ++stored.incarnation;
-  });
+  Status changed = check_after(*agent.fallback);  // others may have come to wait for it since
+  if (changed)
+    changed = change_desired(agent, "policy", [&](StoredAgent& stored) {
+      stored.manifest = *agent.fallback;
+      stored.proven_revision = ++stored.revision;
+      ++stored.incarnation;
+    });
+  agent.fallback.reset();  // what cannot be put back is left to the restart policy
   Event event{.kind = "agent.put_back",
               .agent = agent.stored.manifest.name,
               .reason = reason_name(agent.stored.record.reason),
@@ -42,7 +45,6 @@ void Engine::put_back(Agent& agent) {
     (void)parts_.events.record(std::move(event));
     return;
   }
-  agent.fallback.reset();
   parts_.events.set_labels(agent.stored.manifest.name, agent.stored.manifest.labels);
   event.message = number(failed) + " failed, " + number(good) + " is put back as " +
                   number(agent.stored.revision) + ": " + why;

@@ -108,6 +108,35 @@ TEST_CASE("a first revision, and one that has run, are left to the restart polic
   CHECK(b.view()->revision == 2);
 }
 
+TEST_CASE("what would make a ring by now is not put back, and left to the restart policy") {
+  EngineBench b;
+  REQUIRE(b.apply(b.manifest("prices")));
+  b.running("prices");
+  AgentManifest waits = revision("good");
+  waits.spec.after = {"prices"};
+  REQUIRE(b.apply(waits));
+  b.running();
+  b.pass(kProvenAfter);
+  REQUIRE(b.apply(revision("bad")));  // which waits for nobody
+  b.ended(Blame::kSuccess);
+  b.released();
+  AgentManifest prices = b.manifest("prices");
+  prices.spec.after = {"ledger"};
+  REQUIRE(b.apply(prices));
+  b.present();
+  b.executed();
+  b.ended();
+  const Event* event = put_back(b);
+  REQUIRE(event != nullptr);
+  CHECK(event->message.find("cannot be put back") != std::string::npos);
+  CHECK(b.view()->manifest == revision("bad"));
+  b.released();
+  b.present();
+  b.executed();
+  b.ended();
+  CHECK(b.state() == "backoff");
+}
+
 TEST_CASE("changed labels alone are no new revision to be proven") {
   EngineBench b;
   REQUIRE(b.apply(revision("good")));

@@ -258,7 +258,8 @@ std::string HealthJudge::beat_text() const {
 
 Nanos HealthJudge::next_look(Now now) const {
   if (beat_ == Nanos{} || !judged_) return kTick;
-  return std::clamp(beat_from_ + beat_ - now.monotonic, beat_ / 16, std::min(beat_ / 4, kTick));
+  Nanos latest = std::min(beat_ / 4, kTick);
+  return std::clamp(beat_from_ + beat_ - now.monotonic, std::min(beat_ / 16, latest), latest);
 }
 
 HealthReport HealthJudge::report(Now now) {

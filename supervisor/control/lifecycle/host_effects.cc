@@ -171,9 +171,15 @@ std::uint64_t HostEffects::disk_free() {
 }
 
 void HostEffects::freeze(const AgentId& agent, Generation generation, bool frozen) {
-  root_->freeze(agent, generation, frozen, [agent](Status done) {
-    if (!done && done.error().code != Code::kNotFound)
-      spdlog::error("agent={} error=\"freeze: {}\"", agent.text(), done.error().describe());
+  constexpr Nanos kPause = std::chrono::seconds(1);
+  root_->freeze(agent, generation, frozen, [this, agent, generation, frozen](Status done) {
+    if (done || done.error().code == Code::kNotFound || find({agent, generation}) == nullptr)
+      return;
+    spdlog::error("agent={} frozen={} error=\"{}\"", agent.text(), frozen, done.error().describe());
+    bool ended = done.error().code == Code::kFailedPrecondition;
+    if (!frozen && !ended)  // it must not stay so
+      parts_.loop.call_after(kPause,
+                             [this, agent, generation] { freeze(agent, generation, false); });
   });
 }
 
