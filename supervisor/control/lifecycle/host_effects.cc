@@ -13,6 +13,8 @@
 namespace flodea::control {
 namespace {
 
+constexpr Nanos kThawAgain = std::chrono::seconds(1);
+
 Launched launched(const AgentManifest& manifest) {
   const AgentSpec& spec = manifest.spec;
   auto runtime = find_runtime(spec.runtime.type);
@@ -171,14 +173,13 @@ std::uint64_t HostEffects::disk_free() {
 }
 
 void HostEffects::freeze(const AgentId& agent, Generation generation, bool frozen) {
-  constexpr Nanos kPause = std::chrono::seconds(1);
   root_->freeze(agent, generation, frozen, [this, agent, generation, frozen](Status done) {
     if (done || done.error().code == Code::kNotFound || find({agent, generation}) == nullptr)
       return;
     spdlog::error("agent={} frozen={} error=\"{}\"", agent.text(), frozen, done.error().describe());
     bool ended = done.error().code == Code::kFailedPrecondition;
     if (!frozen && !ended)  // it must not stay so
-      parts_.loop.call_after(kPause,
+      parts_.loop.call_after(kThawAgain,
                              [this, agent, generation] { freeze(agent, generation, false); });
   });
 }
