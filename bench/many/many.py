@@ -4,8 +4,8 @@
 Promises (docs/specification.md): no start fails; at rest the supervisor (flodead, flodea-control, flodea-vault) takes at most 1 % of a core.
 """
 import argparse
+import json
 import os
-import subprocess
 import sys
 import time
 
@@ -44,14 +44,19 @@ def main():
         for i in range(options.agents):
             kind, entrypoint, memory, code = kinds()[i % len(kinds())]
             names.append(f"{kind}-{i}")
-            host.bundle(names[-1], code, runtime={"type": kind, "entrypoint": entrypoint},
-                        resources={"memory": memory, "disk": "16Mi", "cpu": 1, "pids": 32})
+            directory = host.bundle(names[-1], code, runtime={"type": kind, "entrypoint": entrypoint},
+                                    resources={"memory": memory, "disk": "16Mi", "cpu": 1, "pids": 32})
+            with open(os.path.join(directory, "flodea.yaml")) as file:
+                manifest = json.load(file)
+            manifest["spec"]["bundle"] = directory
+            os.makedirs(os.path.join(host.base, "fleet"), exist_ok=True)
+            with open(os.path.join(host.base, "fleet", f"{names[-1]}.yaml"), "w") as file:
+                json.dump(manifest, file)
         with host.follow_events("--tail", "0") as events:
             began = time.monotonic()
-            commands = [subprocess.Popen(host.command("apply", "-f", os.path.join(host.base, "agents", name)),
-                                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for name in names]
-            refused = [command.communicate()[1].decode() for command in commands if command.wait() != 0]
-            for _ in names:
+            applied = host.cli("apply", "-f", os.path.join(host.base, "fleet"), check=False, timeout=300)
+            refused = applied.stderr.splitlines() if applied.returncode != 0 else []
+            for _ in names if not refused else []:
                 events.wait_event(timeout=300, kind="agent.state", to="running")
             took = time.monotonic() - began
         agents = host.agents()
