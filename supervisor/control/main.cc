@@ -1,7 +1,8 @@
 // flodea-control: the brain of the supervisor, without any privilege. Started by flodead as user
 // flodea on the descriptors of base/fd_layout.h. Exit status: 0 every agent was stopped on
-// flodead's request; 78 (EX_CONFIG) state, directories or settings are not as they must be:
-// starting it again will not help; 2 wrong arguments; 1 anything else.
+// flodead's request, or --check found nothing against it; 78 (EX_CONFIG) state, directories or
+// settings are not as they must be: starting it again will not help; 2 wrong arguments; 1 anything
+// else.
 #include <fcntl.h>
 #include <malloc.h>
 #include <spdlog/spdlog.h>
@@ -14,6 +15,7 @@
 #include "base/program_log.h"
 #include "policy/restrict_self.h"
 #include "supervisor/control/control.h"
+#include "supervisor/control/state/state_schema.h"
 
 namespace flodea::control {
 namespace {
@@ -34,6 +36,8 @@ Result<ControlFds> take_descriptors() {
                  .vault = TRY(take_descriptor(fds::kVault, S_IFSOCK, "socket to flodea-vault")),
                  .operators = TRY(take_descriptor(fds::kOperators, S_IFSOCK, "operators' socket")),
                  .state_dir = TRY(take_descriptor(fds::kStateDir, S_IFDIR, "state directory"))};
+  // A flodead that is older gives none, and its end would not be this program's to tell.
+  if (::fcntl(fds::kMarks, F_SETFD, FD_CLOEXEC) == 0) out.marks = UniqueFd(fds::kMarks);
   if (::close_range(fds::kLast + 1, ~0u, 0) != 0) return fail_errno("close_range");
   return out;
 }
@@ -69,15 +73,20 @@ int main(int argc, char** argv) {
   flodea::control::ControlConfig config;
   std::string level = "info";
   std::string run_dir;
-  app.add_option("--epoch", config.epoch, "Which life of flodea-control this is")->required();
+  bool check = false;
+  app.add_flag("--check", check, "Only say whether this build can read the state; nothing changes");
+  app.add_option("--epoch", config.epoch, "Which life of flodea-control this is");
   app.add_option("--metrics", config.metrics, "ADDR:PORT to serve Prometheus metrics on");
   app.add_option("--log-level", level, "trace, debug, info, warn, error")->capture_default_str();
+  app.add_option("--crashed", config.crashed,
+                 "CLOCK_MONOTONIC in ns at which the life before this one crashed");
   app.add_option("--run-dir", run_dir, "For messages only: the operators' socket is inherited");
   app.add_option("--pressure", config.pressure, "File with the host's memory pressure (PSI)");
   app.add_option("--state-dir", config.state_dir, "The state directory's path")->required();
   CLI11_PARSE(app, argc, argv);
   flodea::start_logging("flodea-control", level);
-  auto done = flodea::control::run(std::move(config));
+  auto done = check ? flodea::control::check_state_file(config.state_dir + "/state.db")
+                    : flodea::control::run(std::move(config));
   if (done) return EXIT_SUCCESS;
   spdlog::error("error=\"{}\"", done.error().describe());
   return flodea::control::exit_status(done.error());

@@ -23,8 +23,11 @@
 #include "supervisor/root/group_home.h"
 #include "supervisor/root/host.h"
 #include "supervisor/root/kept_state.h"
+#include "supervisor/root/open_files.h"
+#include "supervisor/root/programs.h"
 #include "supervisor/root/reload.h"
 #include "supervisor/root/stage.h"
+#include "supervisor/root/state_check.h"
 #include "supervisor/root/takeover.h"
 
 namespace flodea::root {
@@ -55,44 +58,6 @@ Result<UniqueFd> take_signals() {
   return adopt_fd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), "signalfd");
 }
 
-struct Programs {
-  std::string path;
-  UniqueFd dir;
-  UniqueFd helper, worker, vault, control;
-  std::map<std::string, UniqueFd> jobs;  // by JobProgram::name
-};
-
-Result<UniqueFd> open_program(int dir, const char* name) {
-  auto fd = adopt_fd(::openat(dir, name, O_RDONLY | O_CLOEXEC), std::string("open ") + name);
-  if (!fd)
-    return tl::unexpected(std::move(fd).error().with_remedy(
-        "flodead's programs stand in one directory: build or install them all"));
-  return fd;
-}
-
-// The siblings of this program, held open: a directory that only root may enter is no obstacle to
-// services, nor is an upgrade.
-Result<Programs> open_programs(const Config& config) {
-  char self[PATH_MAX];
-  ssize_t n = ::readlink("/proc/self/exe", self, sizeof self);
-  if (n <= 0 || n == sizeof self) return fail_errno("readlink /proc/self/exe");
-  Programs programs;
-  programs.path.assign(self, static_cast<std::size_t>(n));
-  programs.path.resize(programs.path.rfind('/'));
-  programs.dir = TRY(adopt_fd(::open(programs.path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC),
-                              "open " + programs.path));
-  int dir = programs.dir.get();
-  programs.helper = TRY(open_program(dir, "flodea-helper"));
-  programs.worker = TRY(open_program(dir, "flodea-worker"));
-  programs.vault = TRY(open_program(dir, "flodea-vault"));
-  for (const JobProgram& job : kJobPrograms) {
-    if (auto fd = open_program(dir, job.executable)) programs.jobs[job.name] = std::move(*fd);
-  }
-  programs.control =
-      TRY(open_program(dir, config.control.empty() ? "flodea-control" : config.control.c_str()));
-  return programs;
-}
-
 Result<SandboxTemplate> make_template(const Directories& dirs, Programs& programs, Stage stage) {
   TRY_CONTEXT(make_skeleton(dirs.run.get()), "rootfs");
   TRY_CONTEXT(enter_stage(dirs.run.get(), stage), "stage");
@@ -115,8 +80,8 @@ Result<UidRanges> open_uid_ranges(const std::string& boot_id) {
   return UidRanges::open("/run/lock/flodea", boot_id, taken);
 }
 
-Totals totals_of(const Config& config, const v1::Host& host) {
-  return {.agents = std::min(config.max_agents, host.uid_ranges()),
+Totals totals_of(const Config& config, const v1::Host& host, std::uint64_t open_files) {
+  return {.agents = std::min({config.max_agents, host.uid_ranges(), agents_for(open_files)}),
           .memory_bytes = config.max_memory != 0 ? config.max_memory : host.memory_bytes() / 10 * 9,
           .disk_bytes = config.max_disk};
 }
@@ -138,6 +103,7 @@ Detached begin(Helpers& helpers, ProgramsDir programs, std::map<std::string, Uni
 
 // What flodead stands on; undone by the kernel, or by the next life from the journal.
 struct Ground {
+  std::uint64_t open_files = 0;  // its limit
   UniqueFd signals;
   Users users;
   Programs programs;
@@ -188,6 +154,7 @@ Result<Ground> lay_ground(const Config& config, EarlierLife earlier) {
   const bool reloaded = g.earlier.reloaded;
   TRY(require_root());
   ::umask(022);
+  g.open_files = TRY(raise_open_files());
   g.signals = TRY(take_signals());
   g.users = TRY(find_users());
   // Before any directory is opened: a descriptor belongs to the namespace it was opened in.
@@ -277,7 +244,7 @@ Result<int> serve(const Config& config, const Origin& origin, Ground& g) {
                      .volumes = volumes,
                      .jobs = jobs,
                      .vault = vault_link,
-                     .totals = totals_of(config, g.host),
+                     .totals = totals_of(config, g.host, g.open_files),
                      .host = g.host,
                      .volumes_dir = g.dirs.volumes.get(),
                      .keys_dir = g.dirs.keys.get(),
@@ -333,46 +300,6 @@ Result<int> run(const Config& config, const Origin& origin, EarlierLife earlier)
   return status;
 }
 
-// Runtimes are probed and filters compiled, as the new flodead will: what is wrong with a profile
-// is found before anything is given up.
-Status try_programs(Programs programs) {
-  auto loop = TRY(EventLoop::create());
-  Helpers helpers(*loop, std::move(programs.helper));
-  std::map<std::string, UniqueFd> filters;
-  const ProgramsDir dir{programs.dir.get(), programs.path};
-  Status outcome;
-  auto attempt = [&]() -> Detached {
-    v1::Host host;
-    auto discovering = discover(helpers, dir, filters, host);
-    outcome = co_await discovering;
-    loop->stop();
-  };
-  attempt();
-  TRY(loop->run());
-  return outcome;
-}
-
-// Everything a reload needs of this program and its settings, without touching anything.
-Result<int> check(const Config& config, const v1::KeptState& state) {
-  TRY(require_root());
-  TRY(find_users());
-  auto programs = TRY(open_programs(config));
-  TRY(try_programs(std::move(programs)));
-  struct Same {
-    const char* name;
-    const std::string& now;
-    const std::string& kept;
-  };
-  for (const Same& dir : {Same{"run-dir", config.run_dir, state.run_dir()},
-                          Same{"state-dir", config.state_dir, state.state_dir()}}) {
-    if (TRY(absolute_path(dir.now)) != dir.kept)
-      return fail(Code::kFailedPrecondition, std::string(dir.name) + " is " + dir.kept +
-                                                 ", and cannot become " + dir.now +
-                                                 " while agents run");
-  }
-  return EXIT_SUCCESS;
-}
-
 Result<Origin> own_origin(std::vector<std::string> arguments) {
   char directory[PATH_MAX];
   if (::getcwd(directory, sizeof directory) == nullptr) return fail_errno("getcwd");
@@ -413,7 +340,11 @@ int run_main(int argc, char** argv) {
   if (!parsed) return report(parsed.error(), 2);
   if (parsed->exit_code) return *parsed->exit_code;
   auto done = [&]() -> Result<int> {
-    if (parsed->config.check_state >= 0) return check(parsed->config, *state);
+    if (parsed->config.check_state >= 0) {
+      TRY(require_root());
+      TRY(check_state(parsed->config, *state));
+      return EXIT_SUCCESS;
+    }
     auto origin = TRY(own_origin(own_arguments(argc, argv)));
     EarlierLife earlier;
     if (state) {

@@ -21,7 +21,7 @@ struct Check {
 };
 
 tl::unexpected<Error> refused(const std::string& why) {
-  return fail(Code::kFailedPrecondition, "the program on disk cannot take over: " + why);
+  return fail(Code::kFailedPrecondition, why);
 }
 
 // What its children may still hold open is not waited for.

@@ -1,6 +1,6 @@
-// Whether another build of this program could go on from a state: it is executed as a child with
-// `--check-state`, and says so by its exit status; its last line on standard error is the reason
-// why not.
+// Whether another build of a program could go on from a state: it is executed as a child with
+// `--check-state` or `--check`, and says so by its exit status; its last line on standard error is
+// the reason why not.
 #pragma once
 
 #include "supervisor/root/async.h"
@@ -8,8 +8,8 @@
 
 namespace flodea::root {
 
-// `spec` without a descriptor 2. kFailedPrecondition: it could not, or cannot be executed; at the
-// deadline it is killed.
+// `spec` without a descriptor 2. kFailedPrecondition: it could not, or cannot be executed, and the
+// message is its reason; at the deadline it is killed.
 OneShot<bool> check_program(EventLoop& loop, ProgramSpec spec, Nanos deadline);
 
 // What a line of a program's log says, of `error="…"` if it has one.

@@ -144,8 +144,10 @@ Async<void> Reload::check(int program) {
   auto checking = check_program(parts_.loop, std::move(spec), kCheckDeadline);
   auto checked = co_await checking;
   if (checked) co_return Status{};
-  co_return tl::unexpected(
-      std::move(checked).error().with_remedy("install the programs again; the agents go on"));
+  co_return tl::unexpected(std::move(checked)
+                               .error()
+                               .with_context("the program on disk cannot take over")
+                               .with_remedy("install the programs again; the agents go on"));
 }
 
 Async<void> Reload::wait_until_quiet() {

@@ -222,7 +222,7 @@ constexpr Row kRows[] = {
     {Step::kLayers, attach_layers},  {Step::kOverlay, mount_overlay},
     {Step::kMounts, mount_trees},    {Step::kProc, mount_proc},
     {Step::kPivot, pivot},           {Step::kHome, make_home},
-    {Step::kHostname, set_hostname}, {Step::kLimits, set_limits},
+    {Step::kHostname, set_hostname},
 };
 
 }  // namespace
@@ -237,6 +237,9 @@ void run_child(const ChildPlan& plan) {
   reporter.move_out_of_the_way();
   if (!arrange_descriptors(plan, executable)) reporter.fail(Step::kDescriptors);
   reporter.done(Step::kDescriptors);
+  // Only now: until here it has all of flodead's descriptors, more than its own limit allows.
+  if (!set_limits(plan)) reporter.fail(Step::kLimits);
+  reporter.done(Step::kLimits);
   if (!shed_privileges(plan)) reporter.fail(Step::kPrivileges);
   reporter.done(Step::kPrivileges);
   reporter.send(Step::kPrivileges);

@@ -21,16 +21,16 @@ enum class Step : std::uint32_t {
   kPivot,
   kHome,
   kHostname,
-  kLimits,
   kDescriptors,
+  kLimits,
   kPrivileges,
   kExec,
   kCount
 };
 inline constexpr std::size_t kStepCount = static_cast<std::size_t>(Step::kCount);
 inline constexpr std::array<const char*, kStepCount> kStepNames{
-    "wait", "identity", "layers", "overlay",     "mounts",     "proc", "pivot",
-    "home", "hostname", "limits", "descriptors", "privileges", "exec"};
+    "wait", "identity", "layers",      "overlay", "mounts",     "proc", "pivot",
+    "home", "hostname", "descriptors", "limits",  "privileges", "exec"};
 
 // One per pipe write: before exec with error 0 and the time at which each step ended, after a
 // failure with the step and errno.

@@ -8,6 +8,7 @@ from flodea_host import Host, Refused, text_of
 
 IDLE = "import flodea\nprint('up', flodea.agent.describe().name, flush=True)\nflodea.agent.wait_stop()\n"
 WORKS = "import flodea\nflodea.agent.ready()\nflodea.agent.wait_stop()\n"
+MANY = 100  # of ten descriptors of flodead's each, and more: beyond the usual limit of 1,024, and that of a sandbox
 READY = {"signal": "self", "timeout": "20s"}
 
 
@@ -52,6 +53,27 @@ class Queue(unittest.TestCase):
             with self.assertRaises(Refused) as never:
                 host.deploy("huge", IDLE, resources={"memory": "201Mi", "disk": "16Mi"})
             self.assertIn("max-memory", never.exception.stderr)
+
+
+class Many(unittest.TestCase):
+    def test_more_agents_than_one_sandbox_may_have_files(self):
+        """Each start is made by a copy of flodead, with all that flodead has open."""
+        with Host() as host, host.follow_events("--tail", "0") as events:
+            fleet = os.path.join(host.base, "fleet")
+            os.mkdir(fleet)
+            directory = host.bundle("many", IDLE, resources={"memory": "24Mi", "disk": "16Mi", "open_files": 16})
+            with open(os.path.join(directory, "flodea.yaml")) as file:
+                manifest = json.load(file)
+            os.remove(os.path.join(directory, "flodea.yaml"))
+            for i in range(MANY):
+                manifest["metadata"]["name"], manifest["spec"]["bundle"] = f"many-{i}", directory
+                with open(os.path.join(fleet, f"{i}.yaml"), "w") as file:
+                    json.dump(manifest, file)
+            host.cli("apply", "-f", fleet)
+            for _ in range(MANY):
+                events.wait_event(timeout=60, kind="agent.state", to="running")
+            self.assertEqual({agent["state"] for agent in host.agents()}, {"STATE_RUNNING"})
+            self.assertEqual({agent["generation"] for agent in host.agents()}, {"1"})
 
 
 class PutBack(unittest.TestCase):

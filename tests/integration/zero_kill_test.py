@@ -1,8 +1,10 @@
 """The supervisor executes itself again, or is killed and followed by another: its agents go on. Nothing of theirs is lost or doubled."""
+import contextlib
 import json
 import os
 import shutil
 import signal
+import sqlite3
 import time
 import unittest
 
@@ -148,6 +150,21 @@ class Refusals(unittest.TestCase):
     def test_a_program_that_refuses_the_state(self):
         with open("/bin/false", "rb") as file:
             self.refused("flodead", file.read(), "exit status 1")
+
+    def test_a_control_that_cannot_run(self):
+        self.refused("flodea-control", b"not a program\n", "flodea-control")
+
+    def test_a_control_that_cannot_read_the_state(self):
+        """As after a downgrade: what the running control has written is of a later schema."""
+        with contextlib.closing(sqlite3.connect(os.path.join(self.host.state, "state.db"))) as db:
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            self.host.cli("reload", "--wait")
+            db.execute(f"PRAGMA user_version={version + 1}")
+            try:
+                with open(os.path.join(self.programs, "flodea-control"), "rb") as file:
+                    self.refused("flodea-control", file.read(), f"was written by a later Flodea (schema {version + 1}")
+            finally:
+                db.execute(f"PRAGMA user_version={version}")
 
     def test_a_program_that_is_not_there(self):
         self.refused("flodea-vault", None, "open flodea-vault")

@@ -59,7 +59,7 @@ std::optional<Held> held_back(const AgentSpec& spec, const std::vector<AwaitedAg
                    std::to_string(capacity.pids));
   if (used.agents >= capacity.agents)
     return Held{Hold::kAgents, "waits for another agent's end: " + std::to_string(used.agents) +
-                                   " are there, which is max-agents of flodead's settings"};
+                                   " are there, as many as flodead may have"};
   if (used.starting >= capacity.starting)
     return Held{Hold::kTurn,
                 "waits for its turn: " + std::to_string(used.starting) + " others are starting"};

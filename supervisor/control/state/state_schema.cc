@@ -53,7 +53,8 @@ Result<std::int64_t> pragma(sqlite::Database& db, const char* name) {
   return statement.integer(0);
 }
 
-Status migrate(sqlite::Database& db, const std::string& path) {
+// 0: a file without content yet.
+Result<std::int64_t> known_version(sqlite::Database& db, const std::string& path) {
   std::int64_t version = TRY(pragma(db, "user_version"));
   std::int64_t application = TRY(pragma(db, "application_id"));
   std::int64_t tables = 0;
@@ -70,6 +71,11 @@ Status migrate(sqlite::Database& db, const std::string& path) {
                                     ", this build knows " +
                                     std::to_string(StateDb::kSchemaVersion) + ")");
   }
+  return version;
+}
+
+Status migrate(sqlite::Database& db, const std::string& path) {
+  std::int64_t version = TRY(known_version(db, path));
   if (version == StateDb::kSchemaVersion) return {};
   auto transaction = TRY(sqlite::Transaction::begin(db));
   for (std::int64_t v = version; v < StateDb::kSchemaVersion; ++v)
@@ -90,10 +96,32 @@ bool lost_its_content(const std::string& path) {
   return !fs::is_empty(fs::path(path).parent_path() / "logs", ignored) && !ignored;
 }
 
+Error described(Error error, const std::string& path) {
+  if (error.code == Code::kDataLoss && error.remedy.empty())
+    return unusable_state(path, "is damaged or not a database (" + error.message + ")").value();
+  return std::move(error).with_context(path);
+}
+
+constexpr const char* kLostContent = "is empty: its content was lost";
+
 }  // namespace
 
+Status check_state_file(const std::string& path) {
+  if (lost_its_content(path)) return unusable_state(path, kLostContent);
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored) && !ignored) return {};
+  auto known = [&]() -> Status {
+    auto db = TRY(sqlite::Database::open(path, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX));
+    TRY(db.exec("PRAGMA busy_timeout=5000; PRAGMA trusted_schema=OFF"));
+    TRY(known_version(db, path));
+    return {};
+  }();
+  if (known) return {};
+  return tl::unexpected(described(std::move(known).error(), path));
+}
+
 Result<sqlite::Database> open_state_file(const std::string& path) {
-  if (lost_its_content(path)) return unusable_state(path, "is empty: its content was lost");
+  if (lost_its_content(path)) return unusable_state(path, kLostContent);
   auto db = TRY(sqlite::Database::open(
       path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX));
   auto usable = [&]() -> Status {
@@ -102,10 +130,7 @@ Result<sqlite::Database> open_state_file(const std::string& path) {
     return migrate(db, path);
   }();
   if (usable) return db;
-  Error error = std::move(usable).error();
-  if (error.code == Code::kDataLoss && error.remedy.empty())
-    return unusable_state(path, "is damaged or not a database (" + error.message + ")");
-  return tl::unexpected(std::move(error).with_context(path));
+  return tl::unexpected(described(std::move(usable).error(), path));
 }
 
 }  // namespace flodea::control

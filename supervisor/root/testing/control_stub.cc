@@ -16,6 +16,7 @@ int main(int argc, char** argv) {
   std::string arguments;
   std::string path;
   for (int i = 1; i < argc; ++i) {
+    if (std::string(argv[i]) == "--check") return 0;
     arguments += std::string(argv[i]) + " ";
     if (std::string(argv[i - 1]) == "--run-dir") path = std::string(argv[i]) + ".sock";
   }
