@@ -1,17 +1,17 @@
 #include "base/device_table.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
 #include <set>
 
+#include "base/sealed_memory.h"
+
 namespace flodea {
 namespace {
 
-constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+constexpr const char* kDevicesName = "flodea-devices";
 
 // As it lies in the memfd; a reader of the next release finds the same.
 struct Record {
@@ -20,30 +20,17 @@ struct Record {
   std::uint32_t used;
 };
 static_assert(sizeof(Record) == 40);
-constexpr off_t kBytes = DeviceTable::kRows * sizeof(Record);
+constexpr std::size_t kBytes = DeviceTable::kRows * sizeof(Record);
 
 off_t offset_of(std::size_t row) { return static_cast<off_t>(row * sizeof(Record)); }
 
-Status check_table(int fd) {
-  int seals = ::fcntl(fd, F_GET_SEALS);
-  struct stat info{};
-  if (seals < 0 || (seals & kSeals) != kSeals || ::fstat(fd, &info) != 0 || info.st_size != kBytes)
-    return fail(Code::kFailedPrecondition, "not a table of /dev/fuse descriptors");
-  return {};
-}
-
 }  // namespace
 
-Result<UniqueFd> DeviceTable::make() {
-  auto fd = TRY(
-      adopt_fd(::memfd_create("flodea-devices", MFD_CLOEXEC | MFD_ALLOW_SEALING), "memfd_create"));
-  if (::ftruncate(fd.get(), kBytes) != 0) return fail_errno("ftruncate the table of devices");
-  if (::fcntl(fd.get(), F_ADD_SEALS, kSeals) != 0) return fail_errno("seal the table of devices");
-  return fd;
-}
+Result<UniqueFd> DeviceTable::make() { return make_sealed_memory(kDevicesName, kBytes); }
 
 Result<std::shared_ptr<DeviceTable>> DeviceTable::open(UniqueFd fd) {
-  TRY(check_table(fd.get()));
+  if (!check_sealed_memory(fd.get(), kDevicesName, kBytes))
+    return fail(Code::kFailedPrecondition, "not a table of /dev/fuse descriptors");
   return std::shared_ptr<DeviceTable>(new DeviceTable(std::move(fd)));
 }
 
@@ -76,9 +63,9 @@ DeviceTable::Row::~Row() {
 }
 
 Result<std::map<AgentId, int>> DeviceTable::read(int fd) {
-  TRY(check_table(fd));
+  TRY(check_sealed_memory(fd, kDevicesName, kBytes));
   std::vector<Record> records(kRows);
-  if (::pread(fd, records.data(), static_cast<std::size_t>(kBytes), 0) != kBytes)
+  if (::pread(fd, records.data(), kBytes, 0) != static_cast<ssize_t>(kBytes))
     return fail_errno("read the table of devices");
   std::map<AgentId, int> found;
   std::set<AgentId> twice;

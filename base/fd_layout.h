@@ -10,7 +10,8 @@ inline constexpr int kRoot = 3;       // SEQPACKET to flodead (flodea.root.v1)
 inline constexpr int kVault = 4;      // SEQPACKET to flodea-vault (flodea.vault.v1)
 inline constexpr int kOperators = 5;  // listening unix stream socket of the operators' API
 inline constexpr int kStateDir = 6;   // O_PATH of the state directory
-inline constexpr int kLast = 6;
+inline constexpr int kMarks = 7;      // sealed memory: whose calls it is at (base/call_marks.h)
+inline constexpr int kLast = 7;
 }  // namespace control
 
 // flodea-vault, as started by flodead.

@@ -1,46 +1,14 @@
 #include "base/mapped_status_page.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-
-#include <boost/interprocess/exceptions.hpp>
+#include "base/sealed_memory.h"
 
 namespace flodea {
 namespace {
 
 namespace ipc = boost::interprocess;
 
-constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+constexpr const char* kPageName = "flodea-status";
 constexpr std::uint64_t kMaxNanos = INT64_MAX;
-
-// Boost's idea of something to map: whatever yields a handle. It borrows the descriptor.
-struct BorrowedFd {
-  int fd;
-  ipc::mapping_handle_t get_mapping_handle() const {
-    return ipc::ipcdetail::mapping_handle_from_file_handle(fd);
-  }
-};
-
-Status check_page(int fd) {
-  int seals = ::fcntl(fd, F_GET_SEALS);
-  if (seals < 0 || (seals & kSeals) != kSeals)
-    return fail(Code::kPermissionDenied, "the status page is not a sealed memfd");
-  struct stat info{};
-  if (::fstat(fd, &info) != 0) return fail_errno("fstat status page");
-  if (info.st_size != StatusPage::kSize)
-    return fail(Code::kInvalidArgument, "the status page has another size");
-  return {};
-}
-
-// The only place where Boost's exceptions are met.
-Result<ipc::mapped_region> map_region(int fd, ipc::mode_t mode) {
-  try {
-    return ipc::mapped_region(BorrowedFd{fd}, mode, 0, StatusPage::kSize);
-  } catch (const ipc::interprocess_exception& e) {
-    return fail_errno("map the status page", e.get_native_error());
-  }
-}
 
 Nanos nanos(const std::atomic<std::uint64_t>& value) {
   auto raw = value.load(std::memory_order_relaxed);
@@ -53,17 +21,11 @@ constexpr std::uint64_t slot_of(std::uint32_t number, std::uint32_t count) {
 
 }  // namespace
 
-Result<UniqueFd> make_status_page() {
-  auto fd = TRY(
-      adopt_fd(::memfd_create("flodea-status", MFD_CLOEXEC | MFD_ALLOW_SEALING), "memfd_create"));
-  if (::ftruncate(fd.get(), StatusPage::kSize) != 0) return fail_errno("ftruncate status page");
-  if (::fcntl(fd.get(), F_ADD_SEALS, kSeals) != 0) return fail_errno("seal the status page");
-  return fd;
-}
+Result<UniqueFd> make_status_page() { return make_sealed_memory(kPageName, StatusPage::kSize); }
 
 Result<StatusPageWriter> StatusPageWriter::map(int fd) {
-  TRY(check_page(fd));
-  StatusPageWriter writer(TRY(map_region(fd, ipc::read_write)));
+  StatusPageWriter writer(
+      TRY(map_sealed_memory(fd, kPageName, StatusPage::kSize, ipc::read_write)));
   writer.page().judges_health.store(1);
   writer.page().version.store(StatusPage::kVersion);
   writer.page().magic.store(StatusPage::kMagic);
@@ -139,8 +101,7 @@ void StatusPageWriter::record_exit(ExitKind kind, std::uint32_t value, Nanos wal
 }
 
 Result<StatusPageReader> StatusPageReader::map(int fd) {
-  TRY(check_page(fd));
-  return StatusPageReader(TRY(map_region(fd, ipc::read_only)));
+  return StatusPageReader(TRY(map_sealed_memory(fd, kPageName, StatusPage::kSize, ipc::read_only)));
 }
 
 // Torn when the next run ends just now: what it says then is of two runs of a probe, and the next

@@ -1,7 +1,5 @@
 // The status page (base/status_page.h) as each side maps it: the worker writes, control and flodead
-// read. Boost.Interprocess maps it; there is no managed segment and no mutex in it, so a peer that
-// dies or lies can block nobody. Isolation: the memfd must carry the seals of make_status_page(); a
-// reader checks them before it maps, since a file that shrinks under a mapping is a SIGBUS. Never
+// read. Sealed memory (base/sealed_memory.h): a reader checks the seals before it maps. Never
 // inherited by the agent.
 #pragma once
 
@@ -17,7 +15,7 @@
 
 namespace flodea {
 
-// A fresh page: memfd of StatusPage::kSize, all zero, sealed SHRINK|GROW|SEAL, close-on-exec.
+// A fresh page, all zero.
 Result<UniqueFd> make_status_page();
 
 // The worker's view. One thread writes; every member is one atomic store or add.
