@@ -78,7 +78,8 @@ Result<AgentWatch::Changes> AgentWatch::next() {
       continue;
     }
     if (waiting) return Changes();
-    if (!std::exchange(begun_, true))
+    // A client that did not read for long may have been overtaken by the log's bound: anew then.
+    if (!std::exchange(begun_, true) || (cursor_ != 0 && !still_known(cursor_, events_.bounds())))
       begin();
     else if (!TRY(read_events()))
       return Changes();
@@ -131,11 +132,17 @@ Result<bool> AgentWatch::read_events() {
 
 AgentWatch::Changes AgentWatch::all_of(const Views& views) {
   Changes changes;
+  std::set<std::string> gone = std::exchange(shown_, {});
   for (const AgentView& view : views) {
     if (!selected(view)) continue;
     changes.push_back(change(pb::AgentChange::TYPE_PRESENT));
     *changes.back().mutable_agent() = encode_agent(view);
     shown_.insert(view.manifest.name);
+    gone.erase(view.manifest.name);
+  }
+  for (const std::string& name : gone) {
+    changes.push_back(change(pb::AgentChange::TYPE_REMOVED));
+    changes.back().mutable_agent()->set_name(name);
   }
   changes.push_back(change(pb::AgentChange::TYPE_SYNCED));
   return changes;

@@ -97,6 +97,22 @@ TEST_CASE("a watch goes on after its cursor without a gap") {
   CHECK(w.next().empty());
 }
 
+TEST_CASE("a watch that the log's bound has overtaken tells all agents anew, and who is gone") {
+  Watch w;
+  w.agent("a");
+  w.agent("b");
+  w.event("a");
+  w.begin();
+  w.next();
+  w.lifecycle.remove("a", false, "", [](auto) {});
+  for (int i = 0; i < 9; ++i) w.event("a", i == 0 ? "agent.removed" : "agent.limit");
+  w.events.forgotten = 5;
+  CHECK(w.next() == Seen{"REMOVED a", "PRESENT b", "SYNCED "});
+  CHECK(w.next().empty());
+  w.event("b");
+  CHECK(w.next() == Seen{"CHANGED b"});
+}
+
 TEST_CASE("a cursor whose events are forgotten, or that never was, begins anew") {
   Watch w;
   w.agent("a");
