@@ -38,6 +38,8 @@ class Sleep final : public grpc::ServerUnaryReactor {
       return Finish(grpc::Status::OK);
     }
     if (sleeps_.fetch_add(1) >= kMaxSleeps) return end(too_many());
+    StartSendInitialMetadata();  // the guard sees that the call has been read, and now only takes
+                                 // long
     // gRPC calls OnCancel and OnDone only after the handler has returned, so id_ is there by then.
     id_ = sleeper_.sleep_until(request->clock, request->until, [this] {
       fill_times(sleeper_.clock(), response_);

@@ -26,6 +26,8 @@ namespace flodea::control {
 namespace {
 
 constexpr Nanos kCollectBundles = std::chrono::hours(1);
+// Bytes that were passed on this long before control was seen to have crashed may have done it.
+constexpr Nanos kSuspectFor = std::chrono::seconds(1);
 
 Status check_spec(const BundleStore& bundles, const AgentSpec& spec) {
   TRY(bundles.check_entrypoint(spec.bundle, spec.runtime.entrypoint));
@@ -60,6 +62,8 @@ struct Control::Parts {
   SystemClock clock;
   std::unique_ptr<EventLoop> loop;
   std::unique_ptr<EventLog> events;
+  std::shared_ptr<CallMarks> marks;
+  std::optional<std::set<AgentId>> suspects;
   Engine* core = nullptr;  // `engine`, for callbacks of what is made before it
   std::unique_ptr<LogStore> logs;
   std::unique_ptr<BundleStore> bundles;
@@ -83,6 +87,7 @@ struct Control::Parts {
   std::thread farewell;  // ends the operators' server while the loop still answers its calls
   Status outcome;
 
+  Status open_marks();
   Status open_state();
   Status make_metrics();
   Status make_gateway_and_effects();
@@ -104,6 +109,7 @@ Result<std::unique_ptr<Control>> Control::create(ControlConfig config, ControlFd
   parts->fds = std::move(fds);
   parts->loop = TRY(EventLoop::create());
   std::unique_ptr<Control> control(new Control(std::move(parts)));
+  TRY(control->parts_->open_marks());
   TRY(control->parts_->open_state());
   TRY(control->parts_->make_metrics());
   TRY(control->parts_->make_gateway_and_effects());
@@ -127,6 +133,14 @@ Status Control::run() {
 
 // ---- making
 
+Status Control::Parts::open_marks() {
+  if (!fds.marks) return {};
+  marks = TRY(CallMarks::open(std::move(fds.marks)));
+  if (config.crashed > 0) suspects = marks->unanswered(Nanos(config.crashed) - kSuspectFor);
+  marks->clear();
+  return {};
+}
+
 Status Control::Parts::open_state() {
   std::string path = config.state_dir + "/state.db";
   auto db = TRY(StateDb::open(path));
@@ -147,7 +161,8 @@ Status Control::Parts::open_state() {
       // The service has looked into the bundle; meanwhile it may have been collected.
       .check_spec = [this](const AgentSpec& spec) { return bundles->check_stored(spec.bundle); },
       .random = uniform_random(),
-      .closed = [this] { end(); }});
+      .closed = [this] { end(); },
+      .suspects = suspects});
   core = engine.get();
   return {};
 }
@@ -185,7 +200,8 @@ Status Control::Parts::make_gateway_and_effects() {
            [this](Error why) {
              why.code = Code::kInternal;  // not a setting's fault: flodead starts the next control
              loop->post([this, why = std::move(why).with_context("guard")] { fail_with(why); });
-           }}));
+           },
+       .marks = marks}));
   vault = TRY(VaultClient::create(*loop, std::move(fds.vault)));
   if (!config.pressure.empty())
     pressure.reset(::open(config.pressure.c_str(), O_RDONLY | O_CLOEXEC));
@@ -257,6 +273,8 @@ void Control::Parts::take_over(HostFacts host) {
   if (!pressure)
     host.missing.push_back("freezing idle agents under memory pressure (" + config.pressure +
                            " cannot be read)");
+  if (!marks)
+    host.missing.push_back("quarantine (flodead is older than flodea-control: `flodea reload`)");
   engine->recover(*effects, *metrics, host, [this, host](Status recovered) {
     if (!recovered) return fail_with(std::move(recovered).error());
     serve(host);

@@ -12,10 +12,11 @@
 namespace flodea::control {
 
 struct ControlConfig {
-  std::uint64_t epoch = 0;  // that flodead gave this life; checked against its Hello
-  std::string metrics;      // ADDR:PORT; empty: not served
-  std::string pressure;     // PSI of memory, of this host or of its cgroup; empty: not looked at
-  std::string state_dir;    // its path; the descriptor is fd_layout::control::kStateDir
+  std::uint64_t epoch = 0;   // that flodead gave this life; checked against its Hello
+  std::string metrics;       // ADDR:PORT; empty: not served
+  std::string pressure;      // PSI of memory, of this host or of its cgroup; empty: not looked at
+  std::string state_dir;     // its path; the descriptor is fd_layout::control::kStateDir
+  std::int64_t crashed = 0;  // CLOCK_MONOTONIC: when the control before crashed; 0: it did not
 };
 
 // The inherited descriptors, each checked to be what it must be.
@@ -24,6 +25,7 @@ struct ControlFds {
   UniqueFd vault;      // SEQPACKET to flodea-vault
   UniqueFd operators;  // listening unix socket
   UniqueFd state_dir;  // O_PATH
+  UniqueFd marks;      // of calls; none from a flodead that is older
 };
 
 class Control {

@@ -6,6 +6,9 @@
 #include <sys/socket.h>
 #include <sysexits.h>
 
+#include <algorithm>
+
+#include "base/call_marks.h"
 #include "base/device_table.h"
 #include "base/fd_layout.h"
 #include "supervisor/root/request.h"
@@ -30,6 +33,12 @@ v1::Reply error_reply(std::uint64_t id, const Error& error) {
 bool makes_something(v1::Request::VerbCase verb) {
   return verb == v1::Request::kCreateVolume || verb == v1::Request::kStart ||
          verb == v1::Request::kDestroyVolume || verb == v1::Request::kRunJob;
+}
+
+// By a fault of its own: what an operator or the kernel's memory killer sends is none.
+bool is_crash(const ExitStatus& status) {
+  constexpr int kFaults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS};
+  return status.signaled && std::ranges::find(kFaults, status.value) != std::end(kFaults);
 }
 
 std::uint64_t id_of(std::string_view bytes) {
@@ -125,7 +134,10 @@ Result<ServiceLife> Supervisor::control_life() {
   TRY(hand_control_to_vault());
   TRY(parts_.instances.journal.record_epoch(epoch_ + 1));
   ++epoch_;
+  if (!marks_) marks_ = TRY(CallMarks::make());
   ServiceLife life{.arguments = {"--epoch", std::to_string(epoch_)}};
+  if (Nanos crashed = std::exchange(control_crashed_, {}); crashed > Nanos{})
+    life.arguments.insert(life.arguments.end(), {"--crashed", std::to_string(crashed.count())});
   life.arguments.insert(life.arguments.end(), parts_.control_arguments.begin(),
                         parts_.control_arguments.end());
   life.fds.emplace_back(std::move(root.second), fd_layout::control::kRoot);
@@ -134,6 +146,7 @@ Result<ServiceLife> Supervisor::control_life() {
                         fd_layout::control::kOperators);
   life.fds.emplace_back(TRY(adopt_fd(::fcntl(parts_.state_dir, F_DUPFD_CLOEXEC, 0), "duplicate")),
                         fd_layout::control::kStateDir);
+  life.fds.emplace_back(TRY(marks_.duplicate()), fd_layout::control::kMarks);
   TRY(control_.connect(std::move(root.first)));
   return life;
 }
@@ -151,6 +164,7 @@ Status Supervisor::hand_control_to_vault() {
 
 Service::After Supervisor::control_ended(ExitStatus status) {
   control_.disconnect();
+  if (is_crash(status)) control_crashed_ = SystemClock().monotonic();
   const bool for_reload = control_gone_.has_value();
   if (for_reload) std::exchange(control_gone_, std::nullopt)->set(true);
   if (stopping_) {

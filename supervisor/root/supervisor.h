@@ -126,6 +126,8 @@ class Supervisor {
   ControlLink control_;
   AgentTurns turns_;
   std::map<AgentId, std::unique_ptr<Instance>> instances_;
+  UniqueFd marks_;           // of control's calls, for each of its lives
+  Nanos control_crashed_{};  // monotonic; told to its next life
   UniqueFd
       vault_end_;  // the vault's end of the present control ↔ vault pair, for the vault's next life
   std::uint64_t epoch_ = 0;

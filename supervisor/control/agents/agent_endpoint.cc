@@ -77,17 +77,20 @@ class AgentEndpoint::Self final : public agent::SelfPort {
 Result<std::shared_ptr<AgentEndpoint>> AgentEndpoint::create(
     AgentContext context, const EndpointParts& parts,
     std::shared_ptr<SerialExecutor::Strand> disk) {
+  CallMarks::Row mark;
+  if (parts.marks) mark = TRY(CallMarks::add(parts.marks, context.id));
   std::shared_ptr<AgentEndpoint> endpoint(
-      new AgentEndpoint(std::move(context), parts, std::move(disk)));
+      new AgentEndpoint(std::move(context), parts, std::move(mark), std::move(disk)));
   TRY(endpoint->start_server());
   return endpoint;
 }
 
-AgentEndpoint::AgentEndpoint(AgentContext context, const EndpointParts& parts,
+AgentEndpoint::AgentEndpoint(AgentContext context, const EndpointParts& parts, CallMarks::Row mark,
                              std::shared_ptr<SerialExecutor::Strand> disk)
     : parts_(parts),
       guarded_(std::make_shared<GuardedAgent>(context.id, parts.limits,
-                                              context.manifest.spec.resources.calls_per_second)),
+                                              context.manifest.spec.resources.calls_per_second,
+                                              std::move(mark))),
       meter_(std::make_shared<CallMeter>(context.id, parts.clock, parts.on_call, parts.methods)),
       self_(std::make_unique<Self>(parts.self, context.id, context.generation, meter_)),
       store_(storage::StoreQueue::create(

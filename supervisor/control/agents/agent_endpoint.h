@@ -25,6 +25,7 @@ struct EndpointParts {
   const FrameLimits& limits;
   const CallObserver& on_call;
   const MethodNames& methods;
+  std::shared_ptr<CallMarks> marks = {};  // none: its calls are not noted
 };
 
 class AgentEndpoint {
@@ -47,7 +48,7 @@ class AgentEndpoint {
   void close_store(std::function<void()> closed);
 
  private:
-  AgentEndpoint(AgentContext context, const EndpointParts& parts,
+  AgentEndpoint(AgentContext context, const EndpointParts& parts, CallMarks::Row mark,
                 std::shared_ptr<SerialExecutor::Strand> disk);
   Status start_server();
 

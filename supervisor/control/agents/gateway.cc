@@ -87,7 +87,8 @@ class GatewayImpl final : public Gateway {
             .clock = config_.clock,
             .limits = config_.limits,
             .on_call = config_.on_call,
-            .methods = methods_};
+            .methods = methods_,
+            .marks = config_.marks};
   }
 
   std::shared_ptr<AgentEndpoint> find(const AgentId& agent) const {

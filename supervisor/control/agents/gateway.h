@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/call_marks.h"
 #include "base/ids.h"
 #include "base/unique_fd.h"
 #include "policy/agent_spec.h"
@@ -86,6 +87,7 @@ struct GatewayConfig {
   // At most once, on a thread of the gateway's: no agent's call passes any more, this process is to
   // end. Must not block.
   std::function<void(const Error&)> on_failure;
+  std::shared_ptr<CallMarks> marks = {};  // none: a crash in the midst of a call leaves no trace
   FrameLimits limits = {};
   unsigned disk_threads = 3;  // shared by all agents' stores
 };

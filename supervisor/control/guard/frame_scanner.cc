@@ -21,6 +21,7 @@ enum FrameType : std::uint8_t {
   kWindowUpdate = 8,
   kContinuation = 9,
 };
+constexpr std::uint8_t kAck = 0x1;
 constexpr std::uint8_t kEndStream = 0x1;
 constexpr std::uint8_t kEndHeaders = 0x4;
 constexpr std::uint32_t kContinuationCost = 64;  // so that empty ones count too
@@ -72,6 +73,7 @@ ScanResult FrameScanner::scan_request(std::span<const std::uint8_t> bytes, Nanos
       std::size_t n = std::min<std::size_t>(rest.size(), request_.payload_left);
       request_.payload_left -= static_cast<std::uint32_t>(n);
       rest = rest.subspan(n);
+      note_asked(now);
       continue;
     }
     request_.bytes[request_.have] = rest.front();
@@ -98,6 +100,8 @@ ScanResult FrameScanner::scan_request(std::span<const std::uint8_t> bytes, Nanos
     request_.have = 0;
     request_.payload_left = header.length;
     rest = rest.subspan(1);
+    asking_ = header;
+    note_asked(now);
   }
   return {.verdict = Verdict::kPass, .consumed = bytes.size()};
 }
@@ -162,8 +166,46 @@ FrameScanner::Decision FrameScanner::on_continuation(const Header& header) {
 FrameScanner::Decision FrameScanner::on_reset(const Header& header, Nanos now) {
   if (header.stream == 0 || header.stream > last_stream_) return close("protocol");
   if (Decision wait = take(budget_.resets, "resets", now); wait.bucket != nullptr) return wait;
+  const Stream* stream = find(header.stream);
+  if (stream != nullptr && stream->asked > Nanos{}) never_answered_ = now;
   end_stream(header.stream);
   return {};
+}
+
+void FrameScanner::note_asked(Nanos now) {
+  switch (asking_.type) {
+    case kData:
+    case kHeaders:
+    case kContinuation:
+      if (Stream* stream = find(asking_.stream))
+        stream->asked = now;
+      else
+        never_answered_ = now;
+      return;
+    case kSettings:
+    case kPing:
+      if ((asking_.flags & kAck) == 0) control_asked_ = now;
+      return;
+    case kRstStream:     // see on_reset
+    case kWindowUpdate:  // four bytes
+      return;
+    default:
+      never_answered_ = now;
+  }
+}
+
+void FrameScanner::note_reply(const Header& header) {
+  if (header.type == kData || header.type == kHeaders) {
+    if (Stream* stream = find(header.stream)) stream->asked = {};
+  } else if ((header.type == kSettings || header.type == kPing) && (header.flags & kAck) != 0) {
+    control_asked_ = {};
+  }
+}
+
+Nanos FrameScanner::unanswered() const {
+  Nanos latest = std::max(control_asked_, never_answered_);
+  for (const Stream& stream : streams_) latest = std::max(latest, stream.asked);
+  return latest;
 }
 
 void FrameScanner::end_stream(std::uint32_t id) {
@@ -232,6 +274,7 @@ void FrameScanner::on_reply_header(const Header& header, std::string& out) {
   bool opens_block = header.type == kHeaders || header.type == kContinuation;
   if (opens_block) reply_in_header_block_ = (header.flags & kEndHeaders) == 0;
   if (header.type == kData) budget_.charge_payload(header.length);
+  note_reply(header);
   bool ends = (header.type == kData || header.type == kHeaders) && (header.flags & kEndStream) != 0;
   if (ends || header.type == kRstStream) end_stream(header.stream);
 }

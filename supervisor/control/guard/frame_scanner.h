@@ -76,6 +76,11 @@ class FrameScanner {
   // WINDOW_UPDATEs that a reset by the agent has set free; nothing while a reply frame is half out.
   void take_released(std::string& out);
 
+  // When bytes last passed that the server may still be at: of a stream that has had no reply
+  // since, of SETTINGS or a PING that is not acknowledged, or of what nothing answers (a stream
+  // that the agent reset, frames of none). 0: it is at nothing.
+  Nanos unanswered() const;
+
   bool greeted() const { return greeted_; }  // preface and first frame header have come
   std::size_t open_streams() const { return streams_.size(); }
 
@@ -99,6 +104,7 @@ class FrameScanner {
     std::int64_t window = kInitialWindow;  // bytes that the agent may send
     std::uint32_t granted = 0;             // of it, beyond the initial window
     std::uint32_t held = 0;                // granted by the server, not passed on yet
+    Nanos asked{};                         // when bytes of it last passed; 0: replied to since
   };
   struct Decision {
     Verdict verdict = Verdict::kPass;
@@ -115,6 +121,8 @@ class FrameScanner {
   Decision on_headers(const Header& header, Nanos now);
   Decision on_continuation(const Header& header);
   Decision on_reset(const Header& header, Nanos now);
+  void note_asked(Nanos now);
+  void note_reply(const Header& header);
 
   std::span<const std::uint8_t> filter_header(std::span<const std::uint8_t> bytes,
                                               std::string& out);
@@ -143,6 +151,9 @@ class FrameScanner {
   std::uint64_t granted_ = 0;             // sum over streams_
   std::int64_t window_ = kInitialWindow;  // of the connection
   std::string released_;
+  Header asking_{};        // the frame whose bytes pass
+  Nanos control_asked_{};  // SETTINGS or PING
+  Nanos never_answered_{};
 };
 
 }  // namespace flodea::control

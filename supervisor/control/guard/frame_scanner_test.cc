@@ -278,4 +278,49 @@ TEST_CASE("a fresh connection of the same agent brings no fresh burst") {
   CHECK(scanner.scan_request(as_bytes(kPreface + headers(1)), kNow).verdict == Verdict::kWait);
 }
 
+TEST_CASE("the server is at a call from its first byte to the first of its reply") {
+  Fixture f;
+  f.request(settings());
+  CHECK(f.scanner.unanswered() == kNow);
+  f.reply(settings(kAck));
+  CHECK(f.scanner.unanswered() == Nanos{});
+  f.request(headers(1), kNow + Nanos(1));
+  std::string message = data(1, 100, kEndStream);
+  f.request(message.substr(0, 20), kNow + Nanos(2));
+  CHECK(f.scanner.unanswered() == kNow + Nanos(2));
+  f.request(message.substr(20), kNow + Nanos(3));
+  CHECK(f.scanner.unanswered() == kNow + Nanos(3));
+  f.reply(headers(1));
+  CHECK(f.scanner.unanswered() == Nanos{});
+  f.request(window_update(1, 5) + settings(kAck) + ping(kAck), kNow + Nanos(4));
+  CHECK(f.scanner.unanswered() == Nanos{});
+}
+
+TEST_CASE(
+    "a reply to one call does not hide another, nor do a reset and more bytes on one replied to") {
+  Fixture f;
+  f.request(headers(1), kNow + Nanos(1));
+  f.request(headers(3), kNow + Nanos(2));
+  f.reply(headers(3));
+  CHECK(f.scanner.unanswered() == kNow + Nanos(1));
+  f.request(reset(1), kNow + Nanos(3));
+  f.reply(headers(3, kEndHeaders | kEndStream));
+  CHECK(f.scanner.unanswered() == kNow + Nanos(3));
+  f.request(headers(5), kNow + Nanos(4));
+  f.reply(headers(5));
+  f.request(data(5, 10), kNow + Nanos(5));
+  CHECK(f.scanner.unanswered() == kNow + Nanos(5));
+  f.reply(headers(5, kEndHeaders | kEndStream));
+  f.request(data(5, 10), kNow + Nanos(6));  // of a stream that has ended
+  CHECK(f.scanner.unanswered() == kNow + Nanos(6));
+}
+
+TEST_CASE("a ping's answer says nothing about a call") {
+  Fixture f;
+  f.request(headers(1), kNow + Nanos(1));
+  f.request(ping(), kNow + Nanos(2));
+  f.reply(ping(kAck));
+  CHECK(f.scanner.unanswered() == kNow + Nanos(1));
+}
+
 }  // namespace flodea::control

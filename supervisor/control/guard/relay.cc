@@ -94,6 +94,8 @@ void Relay::remove(ConnectionId id) {
 }
 
 void Relay::drop(Connection& connection) {
+  GuardedAgent& agent = *connection.agent;
+  agent.left_at = std::max(agent.left_at, connection.scanner.unanswered());
   set_deadline(connection, kNever);
   buffered_ -= connection.kept_request.size() + connection.kept_reply.size();
   connections_.erase(connection.id);
@@ -167,6 +169,7 @@ bool Relay::scan(Connection& connection, Chunk& chunk) {
 
 bool Relay::advance_request(Connection& connection, Chunk chunk) {
   if (!scan(connection, chunk)) return false;
+  mark(connection);
   auto sent = try_send(connection.fd(Side::kInner), chunk.bytes.substr(0, chunk.cleared));
   if (!sent) {
     close(connection, nullptr);
@@ -184,6 +187,8 @@ bool Relay::resume_request(Connection& connection) {
   if (connection.kept_request.empty()) return true;
   std::string held = std::exchange(connection.kept_request, {});
   buffered_ -= held.size();
+  // The server gets only now what has been scanned before.
+  if (connection.cleared > 0) connection.agent->left_at = clock_.monotonic();
   return advance_request(connection, {held, connection.cleared});
 }
 
@@ -210,7 +215,13 @@ bool Relay::read_reply(Connection& connection) {
   connection.scanner.filter_reply(
       {reinterpret_cast<const std::uint8_t*>(scratch_.data()), static_cast<std::size_t>(n)},
       reply_scratch_);
+  mark(connection);
   return send_reply(connection, reply_scratch_);
+}
+
+void Relay::mark(Connection& connection) {
+  GuardedAgent& agent = *connection.agent;
+  agent.mark.set(std::max(agent.left_at, connection.scanner.unanswered()));
 }
 
 bool Relay::send_reply(Connection& connection, std::string_view bytes) {

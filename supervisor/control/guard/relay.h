@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/call_marks.h"
 #include "base/ids.h"
 #include "base/unique_fd.h"
 #include "supervisor/control/guard/frame_scanner.h"
@@ -23,15 +24,22 @@
 
 namespace flodea::control {
 
-// Of one agent, shared by its successive connections. `rates` and `reported` belong to the relay.
+// Of one agent, shared by its successive connections. `rates`, `reported`, `mark` and `left_at`
+// belong to the relay.
 struct GuardedAgent {
-  GuardedAgent(AgentId agent, const FrameLimits& frame_limits, double calls_per_second)
-      : id(std::move(agent)), limits(frame_limits), rates(frame_limits, calls_per_second) {}
+  GuardedAgent(AgentId agent, const FrameLimits& frame_limits, double calls_per_second,
+               CallMarks::Row row = {})
+      : id(std::move(agent)),
+        limits(frame_limits),
+        rates(frame_limits, calls_per_second),
+        mark(std::move(row)) {}
 
   AgentId id;
   FrameLimits limits;
   RateBudget rates;
-  Nanos reported{};  // when the observer was last told that the agent waits
+  Nanos reported{};     // when the observer was last told that the agent waits
+  CallMarks::Row mark;  // of its unanswered calls; set before the server gets their bytes
+  Nanos left_at{};      // what connections that ended left unanswered
   std::atomic<std::uint64_t> calls_throttled{0};
 };
 
@@ -74,6 +82,7 @@ class Relay {
   void set_interest(Connection& connection, Side side, std::uint32_t events);
   void set_deadline(Connection& connection, Nanos deadline);
   void expire();
+  void mark(Connection& connection);
   void report_wait(Connection& connection, const ScanResult& result, Nanos now);
   void close(Connection& connection, const char* limit);
   void drop(Connection& connection);

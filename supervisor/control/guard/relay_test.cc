@@ -29,10 +29,10 @@ struct Fixture {
       heard.emplace_back(notice.limit, notice.effect);
     });
   }
-  std::pair<UniqueFd, UniqueFd> connect(double calls = 1000) {
+  std::pair<UniqueFd, UniqueFd> connect(double calls = 1000, CallMarks::Row row = {}) {
     auto outer = *make_socketpair(SOCK_STREAM);
     auto inner = *make_socketpair(SOCK_STREAM);
-    agent = std::make_shared<GuardedAgent>(AgentId::random(), FrameLimits{}, calls);
+    agent = std::make_shared<GuardedAgent>(AgentId::random(), FrameLimits{}, calls, std::move(row));
     REQUIRE(relay->add(++last, std::move(outer.first), std::move(inner.first), agent));
     return {std::move(outer.second), std::move(inner.second)};
   }
@@ -72,6 +72,26 @@ std::set<int> epolls() {
 }
 
 }  // namespace
+
+TEST_CASE("who has an unanswered call is marked, also by a connection that ended") {
+  Fixture f;
+  auto marks = *CallMarks::open(*CallMarks::make());
+  AgentId id = AgentId::random();
+  f.clock.advance(std::chrono::seconds(100));
+  auto unanswered = [&] { return marks->unanswered(f.clock.monotonic()).contains(id); };
+  auto [worker, server] = f.connect(1000, std::move(*CallMarks::add(marks, id)));
+  write(worker, kPreface + settings() + headers(1));
+  f.settle();
+  CHECK(unanswered());
+  write(server, settings(kAck) + headers(1));
+  f.settle();
+  CHECK(marks->unanswered(Nanos{}).empty());
+  write(worker, data(1, 10));
+  f.settle();
+  CHECK(unanswered());
+  f.relay->remove(f.last);
+  CHECK(unanswered());
+}
 
 TEST_CASE("bytes pass both ways, and an end is passed on") {
   Fixture f;

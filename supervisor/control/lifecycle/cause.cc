@@ -19,6 +19,7 @@ std::string cause_of(const Record& record, const std::string& asked_by) {
     case Reason::kSignal:
     case Reason::kOom:
       return "agent";
+    case Reason::kQuarantine:
     case Reason::kHealth:
     case Reason::kPolicy:
     case Reason::kQuota:

@@ -36,6 +36,9 @@ struct EngineParts {
   std::function<Status(const AgentSpec&)> check_spec;  // runtime and bundle (runtimes/runtime.h)
   std::function<double()> random;                      // uniform in [0, 1)
   std::function<void()> closed;                        // after `close`: no instance is left
+  // Whose calls the control before was at when it crashed (docs/guard.md); nothing: it did not
+  // crash.
+  std::optional<std::set<AgentId>> suspects = {};
 };
 
 // An fsync on the path of a start would cost more than the start may (docs/lifecycle.md). So only
@@ -151,6 +154,10 @@ class Engine final : public Lifecycle, public EffectEvents {
   void put_back(Agent& agent);
   void remember_fallback(Agent& agent);
   Status check_after(const AgentManifest& manifest);
+
+  // engine_quarantine.cc
+  std::set<AgentId> convicted();
+  void quarantine(Agent& agent);
 
   // engine_recovery.cc
   void take_inventory(Result<std::vector<ListedInstance>> instances,

@@ -42,7 +42,8 @@ class EngineBench {
   std::vector<std::function<void()>> posted;
   std::unique_ptr<Engine> engine;
   int closed = 0;
-  std::set<BundleDigest> gone;  // bundles that are not stored
+  std::set<BundleDigest> gone;                // bundles that are not stored
+  std::optional<std::set<AgentId>> suspects;  // of the next life
 
   EngineBench() {
     spdlog::set_level(spdlog::level::off);
@@ -64,7 +65,8 @@ class EngineBench {
                       return fail(Code::kNotFound, "no bundle " + spec.bundle.text());
                     },
                     .random = [] { return 0.5; },
-                    .closed = [this] { ++closed; }});
+                    .closed = [this] { ++closed; },
+                    .suspects = suspects});
     if (before_recovery) before_recovery(*engine);
     Status outcome;
     engine->recover(effects, metrics, host, [&](Status status) { outcome = std::move(status); });

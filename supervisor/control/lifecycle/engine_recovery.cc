@@ -19,7 +19,11 @@ void Engine::recover(Effects& effects, Metrics& metrics, HostFacts host,
   host_ = std::move(host);
   auto agents = parts_.db.load();
   if (!agents) return done(tl::unexpected(std::move(agents).error()));
-  for (const StoredAgent& stored : *agents) begin(stored);
+  std::set<AgentId> guilty = convicted();
+  for (const StoredAgent& stored : *agents) {
+    begin(stored);
+    if (guilty.contains(stored.id)) quarantine(*find(stored.id));
+  }
   effects_->inventory([this, done = std::move(done)](auto instances) {
     take_inventory(std::move(instances), done);
   });

@@ -53,6 +53,8 @@ const char* reason_name(Reason reason) {
       return "host";
     case Reason::kLost:
       return "lost";
+    case Reason::kQuarantine:
+      return "quarantine";
   }
   return "";
 }

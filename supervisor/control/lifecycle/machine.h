@@ -30,7 +30,8 @@ enum class Reason {
   kQuota,
   kWorker,
   kHost,
-  kLost
+  kLost,
+  kQuarantine  // see engine_quarantine.cc
 };
 const char* reason_name(Reason reason);  // "exit code"; kNone is ""
 

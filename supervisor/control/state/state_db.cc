@@ -87,7 +87,7 @@ Result<E> enumerator(std::int64_t value, E last) {
 Result<Record> read_record(const Statement& row) {
   Record r;
   r.state = TRY(enumerator(row.integer(1), AgentState::kFailed));
-  r.reason = TRY(enumerator(row.integer(2), Reason::kLost));
+  r.reason = TRY(enumerator(row.integer(2), Reason::kQuarantine));
   r.message = row.text(3);
   r.generation = {static_cast<std::uint64_t>(row.integer(4))};
   r.incarnation = static_cast<std::uint64_t>(row.integer(5));
@@ -255,6 +255,31 @@ Result<std::vector<StoredRevision>> StateDb::revisions(const AgentId& agent) {
                    .manifest = TRY(restore_manifest(rows.text(3)))});
   }
   return out;
+}
+
+Result<CrashCounts> StateDb::count_crash(const std::set<AgentId>& suspects) {
+  TRY(set_durability(Durability::kDurable));
+  auto transaction = TRY(sqlite::Transaction::begin(db_));
+  CrashCounts counts;
+  for (const AgentId& agent : suspects) counts[agent] = 1;
+  {
+    auto rows = TRY(db_.prepare("SELECT agent, crashes FROM crash_suspects"));
+    while (TRY(rows.step())) {
+      auto again = counts.find(TRY(AgentId::parse(rows.text(0))));
+      if (again != counts.end()) again->second += static_cast<std::uint32_t>(rows.integer(1));
+    }
+  }
+  TRY(db_.exec("DELETE FROM crash_suspects"));
+  auto insert = TRY(db_.prepare("INSERT INTO crash_suspects (agent, crashes) VALUES (?1, ?2)"));
+  for (const auto& [agent, crashes] : counts)
+    TRY(insert.bind(1, agent.text()).bind(2, number(crashes)).run());
+  TRY(transaction.commit());
+  return counts;
+}
+
+Status StateDb::forget_crashes() {
+  TRY(set_durability(Durability::kDurable));
+  return db_.exec("DELETE FROM crash_suspects");
 }
 
 Result<std::set<BundleDigest>> StateDb::kept_bundles() {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -58,11 +59,13 @@ struct KeptVolume {
   Generation generation;  // the next agent's instances count on from here
 };
 
+using CrashCounts = std::map<AgentId, std::uint32_t>;
+
 enum class Durability { kFast, kDurable };
 
 class StateDb {
  public:
-  static constexpr int kSchemaVersion = 3;
+  static constexpr int kSchemaVersion = 4;
   static constexpr int kRevisionsKept = 100;  // of each agent
   static constexpr int kBundlesKept = 10;     // revisions of each agent whose bundles stay
 
@@ -84,6 +87,10 @@ class StateDb {
   Result<std::vector<KeptVolume>> kept_volumes();
   // Those that are kept, newest first.
   Result<std::vector<StoredRevision>> revisions(const AgentId& agent);
+  // Whose calls control was at when it crashed: adds this crash, and says of each at how many in a
+  // row, up to this one, it was there.
+  Result<CrashCounts> count_crash(const std::set<AgentId>& suspects);
+  Status forget_crashes();
   // Of the last kBundlesKept revisions of every agent.
   Result<std::set<BundleDigest>> kept_bundles();
 

@@ -201,6 +201,19 @@ TEST_CASE("the tables of the event log beside ours are no reason to refuse the f
   open(dir);
 }
 
+TEST_CASE("at how many crashes in a row an agent was there is counted over all who open the file") {
+  Directory d;
+  AgentId a = AgentId::random();
+  AgentId b = AgentId::random();
+  CHECK(StateDb::open(d.db())->count_crash({a, b}) == CrashCounts{{a, 1}, {b, 1}});
+  CHECK(StateDb::open(d.db())->count_crash({b}) == CrashCounts{{b, 2}});
+  CHECK(StateDb::open(d.db())->count_crash({a, b}) == CrashCounts{{a, 1}, {b, 3}});
+  CHECK(StateDb::open(d.db())->count_crash({}).value().empty());
+  CHECK(StateDb::open(d.db())->count_crash({b}) == CrashCounts{{b, 1}});
+  REQUIRE(StateDb::open(d.db())->forget_crashes());
+  CHECK(StateDb::open(d.db())->count_crash({b}) == CrashCounts{{b, 1}});
+}
+
 TEST_CASE("a file of the first schema is brought to this one") {
   Directory d;
   AgentManifest old = manifest("ledger");

@@ -45,6 +45,9 @@ constexpr std::array<const char*, StateDb::kSchemaVersion> kMigrations{R"sql(
   ALTER TABLE revisions ADD COLUMN author TEXT NOT NULL DEFAULT '';
   ALTER TABLE revisions ADD COLUMN bundle TEXT NOT NULL DEFAULT '';
   UPDATE revisions SET bundle = json_extract(manifest, '$.spec.bundle') WHERE json_valid(manifest);
+)sql",
+                                                                       R"sql(
+  CREATE TABLE crash_suspects (agent TEXT PRIMARY KEY, crashes INTEGER NOT NULL) WITHOUT ROWID;
 )sql"};
 
 Result<std::int64_t> pragma(sqlite::Database& db, const char* name) {
