@@ -54,10 +54,28 @@ class Printer {
 pb::LogsRequest request_of(const LogsOptions& options, const std::string& name, Nanos now) {
   pb::LogsRequest request;
   request.set_name(name);
-  request.set_follow(options.follow);
   if (options.tail) request.set_tail(*options.tail);
   if (!options.since.empty()) *request.mutable_since() = since_time(options.since, now);
   return request;
+}
+
+// The last lines so far. What comes after them is asked for from there, so that a connection which
+// is lost before anything came loses nothing.
+Status take_tail(Client& client, pb::LogsRequest& request,
+                 const std::function<bool(const pb::LogEntry&)>& take) {
+  bool shown = request.tail() > 0;
+  if (!shown) request.set_tail(1);
+  grpc::ClientContext context;
+  auto reader = client.stub().Logs(&context, request);
+  pb::LogEntry entry;
+  while (reader->Read(&entry)) {
+    if (shown) take(entry);
+    request.set_cursor(entry.cursor());
+  }
+  grpc::Status ended = reader->Finish();
+  if (!ended.ok()) return tl::unexpected(error_of(ended, client.socket()));
+  request.clear_tail();
+  return {};
 }
 
 // One agent's log, to its end or for as long as it is followed.
@@ -65,9 +83,9 @@ Status print_log(Session& session, const LogsOptions& options, const std::string
                  std::mutex& output, bool alone) {
   pb::LogsRequest request = request_of(options, name, session.now());
   Printer printer(::isatty(STDOUT_FILENO) == 1, alone ? "" : name + " | ");
-  bool again = false;
+  int opened = 0;
   auto open = [&](Client& client, grpc::ClientContext& context) {
-    again = !request.cursor().empty();
+    ++opened;
     return client.stub().Logs(&context, request);
   };
   auto take = [&](const pb::LogEntry& entry) {
@@ -82,6 +100,8 @@ Status print_log(Session& session, const LogsOptions& options, const std::string
   auto client = TRY(session.own_client());
   grpc::Status ended;
   if (options.follow) {
+    if (options.tail) TRY(take_tail(*client, request, take));
+    request.set_follow(true);
     ended = TRY(follow<pb::LogEntry>(std::move(client), open, take));
   } else {
     grpc::ClientContext context;
@@ -91,7 +111,7 @@ Status print_log(Session& session, const LogsOptions& options, const std::string
     ended = reader->Finish();
   }
   // Removed while the supervisor was away: the log ends, as it does when it is there.
-  if (again && ended.error_code() == grpc::StatusCode::NOT_FOUND) return {};
+  if (opened > 1 && ended.error_code() == grpc::StatusCode::NOT_FOUND) return {};
   if (!ended.ok()) return tl::unexpected(error_of(ended, session.socket));
   return {};
 }

@@ -1,8 +1,6 @@
 // The real `flodea` against a real server over backends in memory: what it prints, where, and its
 // exit status.
-#include <fcntl.h>
-#include <spawn.h>
-#include <sys/wait.h>
+#include "supervisor/control/operators/testing/cli.h"
 
 #include <cstring>
 #include <filesystem>
@@ -11,74 +9,14 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include "base/quantity.h"
-#include "base/safe_path.h"
-#include "supervisor/control/operators/testing/fakes.h"
 
 namespace flodea::control {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::TestServer;
-
-struct Outcome {
-  int status = -1;
-  std::string out;
-  std::string err;
-};
-
-std::string slurp(const fs::path& path) {
-  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  return read_all(fd.get(), 64 << 20).value_or("");
-}
-
-struct Cli {
-  TestServer server;
-  fs::path work = server.directory / "work";
-  uid_t uid = 0;
-
-  Cli() { fs::create_directory(work); }
-
-  Outcome run(std::vector<std::string> args, bool with_socket = true) {
-    if (with_socket) args.insert(args.begin(), {"--socket", server.socket});
-    args.insert(args.begin(), "flodea");
-    std::vector<char*> argv;
-    for (std::string& arg : args) argv.push_back(arg.data());
-    argv.push_back(nullptr);
-    fs::path out = work.parent_path() / "out", err = work.parent_path() / "err";
-    UniqueFd out_fd(::open(out.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
-    UniqueFd err_fd(::open(err.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
-    pid_t child = ::fork();
-    if (child == 0) {
-      ::dup2(out_fd.get(), 1);
-      ::dup2(err_fd.get(), 2);
-      if (uid != 0 && ::setresuid(uid, uid, uid) != 0) ::_exit(99);
-      ::execv(FLODEA_CLI, argv.data());
-      ::_exit(98);
-    }
-    int status = 0;
-    ::waitpid(child, &status, 0);
-    return {.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1,
-            .out = slurp(out),
-            .err = slurp(err)};
-  }
-
-  void file(const std::string& name, std::string_view text) const {
-    fs::create_directories((work / name).parent_path());
-    std::ofstream(work / name) << text;
-  }
-  std::string path(const std::string& name) const { return (work / name).string(); }
-  void ledger(std::string_view more = "") const {
-    file("ledger/main.py", "print(1)\n");
-    file("ledger.yaml",
-         std::string("apiVersion: flodea/v1\nkind: Agent\nmetadata: {name: ledger}\nspec:\n"
-                     "  runtime: {type: python, entrypoint: main.py}\n  bundle: ./ledger\n") +
-             std::string(more));
-  }
-};
-
-bool has(const std::string& text, std::string_view part) {
-  return text.find(part) != std::string::npos;
-}
+using testing::Cli;
+using testing::has;
+using testing::Outcome;
 
 TEST_CASE("apply says created, then unchanged, then changed") {
   Cli cli;

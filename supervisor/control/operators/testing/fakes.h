@@ -8,6 +8,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <condition_variable>
 #include <cstring>
 #include <filesystem>
 #include <list>
@@ -273,7 +275,14 @@ class FakeLogs final : public LogStore {
   std::uint64_t subscribe(const AgentId&, Subscriber subscriber) override {
     std::lock_guard lock(mutex_);
     subscribers_[++next_] = std::move(subscriber);
+    subscribed_.notify_all();
     return next_;
+  }
+  // Somebody follows, within a time that no machine is too slow for.
+  bool wait_for_subscriber() {
+    std::unique_lock lock(mutex_);
+    return subscribed_.wait_for(lock, std::chrono::seconds(60),
+                                [this] { return !subscribers_.empty(); });
   }
   void unsubscribe(const AgentId&, std::uint64_t id) override {
     std::lock_guard lock(mutex_);
@@ -292,6 +301,7 @@ class FakeLogs final : public LogStore {
 
  private:
   mutable std::mutex mutex_;
+  std::condition_variable subscribed_;
   std::vector<LogLine> lines_;
   mutable std::size_t handed_out_ = 0;
   std::map<std::uint64_t, Subscriber> subscribers_;
@@ -315,6 +325,9 @@ struct TestServer {
     bundles = std::move(*BundleStore::open(
         UniqueFd(::open((directory / "bundles").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)),
         BundleLimits{.reserve = 0}));
+    start();
+  }
+  void start() {
     SpecBounds bounds;
     bounds.host_cpu_millis = 2000;
     OperatorsConfig config{.listening = listen_on(socket),
@@ -326,6 +339,11 @@ struct TestServer {
                                         }},
                            .bounds = bounds};
     server = std::move(*OperatorsServer::start(std::move(config)));
+  }
+  // Its connections end; another may be started on the same path.
+  void stop() {
+    server.reset();
+    std::filesystem::remove(socket);
   }
   std::size_t stored() const {
     return static_cast<std::size_t>(

@@ -1,0 +1,51 @@
+// The real `flodea`, following, while the server goes away and comes again.
+#include <catch2/catch_test_macros.hpp>
+
+#include "supervisor/control/operators/testing/cli.h"
+
+namespace flodea::control {
+namespace {
+
+using testing::Cli;
+using testing::has;
+using testing::Outcome;
+
+// What the agent said before, while nobody served, and after; it is removed at the end.
+Outcome follow(Cli& cli, std::vector<std::string> before, std::vector<std::string> args) {
+  AgentId id = cli.server.add_agent().id;
+  auto says = [&](const std::string& line) {
+    REQUIRE(cli.server.logs.append(id, {1}, LogStream::kStdout, line));
+  };
+  for (const std::string& line : before) says(line);
+  pid_t command = cli.begin(std::move(args));
+  REQUIRE(cli.server.logs.wait_for_subscriber());
+  cli.server.stop();
+  says("away");
+  says("still away");
+  cli.server.start();
+  REQUIRE(cli.server.logs.wait_for_subscriber());
+  says("back");
+  REQUIRE(cli.server.events.record({.kind = "agent.removed", .agent = "a"}));
+  return cli.end(command);
+}
+
+TEST_CASE("a followed log has no gap, although nothing had come before the server went away") {
+  Cli cli;
+  const std::string rest = "away\nstill away\nback\n";
+  SECTION("from now on") {
+    Outcome all = follow(cli, {"one", "two"}, {"logs", "a", "-f", "--tail", "0"});
+    CHECK(all.out == rest);
+    CHECK(all.status == 0);
+    CHECK(has(all.err, "the supervisor is away"));
+  }
+  SECTION("from the last line on") {
+    CHECK(follow(cli, {"one", "two"}, {"logs", "a", "-f", "--tail", "1"}).out == "two\n" + rest);
+  }
+  SECTION("of an empty log") {
+    CHECK(follow(cli, {}, {"logs", "a", "-f", "--tail", "1"}).out == rest);
+  }
+  SECTION("of all") { CHECK(follow(cli, {"one"}, {"logs", "a", "-f"}).out == "one\n" + rest); }
+}
+
+}  // namespace
+}  // namespace flodea::control
