@@ -5,7 +5,7 @@ import socket
 import subprocess
 import unittest
 
-from flodea_host import BUILD, Host, Refused
+from flodea_host import BUILD, Host, HostTest, Refused
 
 GOOD = """apiVersion: flodea/v1
 kind: Agent
@@ -16,18 +16,8 @@ spec:
 """
 
 
-class BadInput(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.host = Host().start()
-        cls.number = 0
-
-    @classmethod
-    def tearDownClass(cls):
-        try:
-            cls.host.stop()
-        finally:
-            cls.host.__exit__(None, None, None)
+class BadInput(HostTest):
+    number = 0
 
     def directory(self, manifest=GOOD, files=()):
         BadInput.number += 1

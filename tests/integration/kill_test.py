@@ -4,7 +4,7 @@ import os
 import re
 import unittest
 
-from flodea_host import Host, host_state, kill_and_wait, PATIENCE
+from flodea_host import HostTest, kill_and_wait, PATIENCE
 
 ROUNDS = int(os.environ.get("FLODEA_KILL_ROUNDS", "20"))
 
@@ -56,21 +56,11 @@ class Losses(unittest.TestCase):
             self.assertEqual(len(losses(lines)), lost, begin)
 
 
-class Kill(unittest.TestCase):
+class Kill(HostTest):
     @classmethod
-    def setUpClass(cls):
-        cls.before = host_state()
-        cls.host = Host().start()
+    def prepare(cls):
         for name in ("victim", "bystander"):
             cls.host.deploy(name, LOAD, restart=POLICY, resources={"memory": "64Mi", "disk": "16Mi", "cpu": 0.5})
-
-    @classmethod
-    def tearDownClass(cls):
-        try:
-            cls.host.stop()
-        finally:
-            cls.host.__exit__(None, None, None)
-        assert host_state(cls.host) == cls.before, "something is left on the host"
 
     def turns(self, name):
         return [int(m[1]) for m in re.finditer(r"turn (\d+) ms", "\n".join(self.host.logs(name)))]

@@ -3,7 +3,7 @@ import json
 import os
 import unittest
 
-from flodea_host import Host, PATIENCE, Refused, host_state
+from flodea_host import Host, HostTest, PATIENCE, Refused
 
 HELLO = """
 import flodea, os, sys
@@ -16,20 +16,7 @@ print("bye")
 """
 
 
-class Lifecycle(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.before = host_state()
-        cls.host = Host().start()
-
-    @classmethod
-    def tearDownClass(cls):
-        try:
-            cls.host.stop()
-        finally:
-            cls.host.__exit__(None, None, None)
-        assert host_state(cls.host) == cls.before, "something is left on the host"
-
+class Lifecycle(HostTest):
     def test_an_agent_runs_logs_and_stops(self):
         self.host.deploy("hello", HELLO)
         agent = self.host.inspect("hello")

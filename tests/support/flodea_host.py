@@ -18,6 +18,7 @@ import threading
 import time
 import unittest
 import urllib.request
+from datetime import datetime
 
 TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("FLODEA_BUILD", os.path.join(TREE, "build", "release"))
@@ -168,6 +169,11 @@ class Host:
         # A service that a sanitizer ended was started again: only its words tell.
         assert not re.search(r"(Address|Leak|UndefinedBehavior)Sanitizer|: runtime error: ", self.log()), self.log()
 
+    def control_up(self):
+        """When the control that answers now said that it is up, as time.time()."""
+        said = re.findall(r"^(\S+) level=info program=flodea-control state=up ", self.log(), re.MULTILINE)[-1]
+        return datetime.fromisoformat(said).timestamp()
+
     def log(self):
         with open(self.log_path, errors="replace") as file:
             return file.read()
@@ -284,18 +290,28 @@ class Host:
 
 
 class HostTest(unittest.TestCase):
-    """Tests that share one supervisor, `self.host`."""
+    """Tests that share one supervisor, `self.host`; at their end nothing of it is left on the machine."""
+
+    @classmethod
+    def make_host(cls):
+        return Host()
+
+    @classmethod
+    def prepare(cls):
+        """What the tests find on `cls.host`."""
 
     @classmethod
     def setUpClass(cls):
-        cls.host = Host().start()
+        before = host_state()
+        cls.host = cls.make_host()
+        cls.addClassCleanup(cls.nothing_is_left, before)
+        cls.enterClassContext(cls.host)
+        cls.prepare()
 
     @classmethod
-    def tearDownClass(cls):
-        try:
-            cls.host.stop()
-        finally:
-            cls.host.__exit__(None, None, None)
+    def nothing_is_left(cls, before):
+        after = host_state(cls.host)
+        assert after == before, f"something is left on the host: {after}, and {before} was before"
 
 
 def children_of(pid):
