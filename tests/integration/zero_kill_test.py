@@ -1,120 +1,74 @@
-"""The supervisor executes itself again, or is killed and followed by another: its agents go on. Nothing of theirs is lost or doubled."""
+"""Control is killed or upgraded, the supervisor executes itself again, or is killed and followed by another: its agents go on. Nothing of
+theirs is lost or doubled."""
 import contextlib
 import json
 import os
-import shutil
-import signal
 import sqlite3
-import time
 import unittest
 
-import flodea_host
-from flodea_host import Host, Refused, executable_of, host_state, kill_and_wait, wait_for_end, PATIENCE
+from flodea_host import Host, HostTest, Refused, executable_of, kill_and_wait, wait_for_end
+from successions import Programs, SuccessionTest, hang_up, kill_control, kill_flodead, reload
 from turns import Fleet
 
 ROUNDS = int(os.environ.get("FLODEA_ZERO_KILL_ROUNDS", "3"))
 AGENTS = int(os.environ.get("FLODEA_ZERO_KILL_AGENTS", "4"))
-LONGEST_PAUSE = 1000  # ms, the 99th of 100 calls
 
 
-def epoch(host):
-    return int(host.json("node")["epoch"])
-
-
-def last_event(host):
-    return int(json.loads(host.cli("-o", "json", "events", "--tail", "1").stdout)["id"])
-
-
-class ZeroKill(unittest.TestCase):
+class ZeroKill(SuccessionTest):
     @classmethod
-    def setUpClass(cls):
-        cls.before = host_state()
-        cls.host = Host().start()
+    def make_host(cls):
+        host = Host()
+        cls.programs = Programs(os.path.join(host.base, "programs"))
+        host.programs = cls.programs.directory
+        return host
+
+    @classmethod
+    def prepare(cls):
         cls.fleet = Fleet(cls.host, AGENTS)
 
-    @classmethod
-    def tearDownClass(cls):
-        try:
-            cls.host.stop()
-        finally:
-            cls.host.__exit__(None, None, None)
-        assert host_state(cls.host) == cls.before, "something is left on the host"
+    def test_kill_of_control(self):
+        self.rounds(ROUNDS, kill_control, "flodea-control is up")
 
-    def wait_for_event(self, since, message):
-        with self.host.follow_events() as events:
-            events.wait_for(lambda line: int(json.loads(line)["id"]) == since, timeout=20)
-            events.wait_for(lambda line: message in json.loads(line).get("message", ""), timeout=20)
+    def upgrade_control(self, host):
+        self.programs.put_another("flodea-control")
+        began = reload(host)
+        executed = os.stat(f"/proc/{host.service_pid('flodea-control')}/exe")
+        self.assertTrue(os.path.samestat(executed, os.stat(self.programs.path("flodea-control"))))
+        return began
 
-    def rounds(self, act, message):
-        for _ in range(ROUNDS):
-            self.fleet.wait_turns(3)
-            since, before = last_event(self.host), epoch(self.host)
-            act()
-            self.wait_for_event(since, message)
-            self.assertGreater(epoch(self.host), before)
-            self.fleet.wait_turns(5)
-            self.assertEqual(self.fleet.problems(), [])
-        self.fleet.report(message)
-        pauses = sorted(self.fleet.pauses())
-        self.assertLessEqual(pauses[int(len(pauses) * 0.99)], LONGEST_PAUSE * PATIENCE)
+    def test_upgrade_of_control(self):
+        self.rounds(ROUNDS, self.upgrade_control, "reloaded, version")
 
     def test_reload(self):
         pid, vault = self.host.process.pid, self.host.service_pid("flodea-vault")
-        says = []
-        self.rounds(lambda: says.append(self.host.cli("reload", "--wait").stdout), "reloaded, version")
-        for said in says:
-            self.assertRegex(said, r"^reloaded: version \S+, epoch \d+$")
+        self.rounds(ROUNDS, reload, "reloaded, version")
         self.assertEqual((self.host.process.pid, self.host.service_pid("flodea-vault")), (pid, vault))
-
-    def hang_up(self):
-        took_over = self.host.log().count("state=took-over")
-        self.host.process.send_signal(signal.SIGHUP)
-        self.host.wait_until(lambda: self.host.log().count("state=took-over") > took_over, "no reload after SIGHUP")
+        self.assertRegex(self.host.cli("reload", "--wait").stdout, r"^reloaded: version \S+, epoch \d+$")
 
     def test_hangup_signal(self):
-        self.rounds(self.hang_up, "reloaded, version")
-
-    def kill_flodead(self):
-        control = self.host.service_pid("flodea-control")
-        self.host.process.kill()
-        self.host.process.wait()
-        wait_for_end(control)  # it dies with its parent
-        began = time.monotonic()
-        self.host.start()
-        print(f"flodead killed: {len(self.fleet.names)} agents are answered for again {time.monotonic() - began:.2f} s after the next start")
+        self.rounds(ROUNDS, hang_up, "reloaded, version")
 
     def test_kill_of_flodead(self):
-        self.rounds(self.kill_flodead, "took over from a flodead that was killed")
+        self.rounds(ROUNDS, kill_flodead, "took over from a flodead that was killed")
 
     def test_reload_after_a_kill(self):
-        self.kill_flodead()
-        self.rounds(lambda: self.host.cli("reload", "--wait"), "reloaded, version")
+        kill_flodead(self.host)
+        self.rounds(ROUNDS, reload, "reloaded, version")
 
 
-class Refusals(unittest.TestCase):
+class Refusals(HostTest):
     """With a copy of the programs that can be broken."""
 
     @classmethod
-    def setUpClass(cls):
-        cls.host = Host()
-        cls.programs = os.path.join(cls.host.base, "programs")
-        os.makedirs(cls.programs)
-        for name in os.listdir(flodea_host.BUILD):
-            path = os.path.join(flodea_host.BUILD, name)
-            if name.startswith("flodea") and os.access(path, os.X_OK) and os.path.isfile(path):
-                shutil.copy2(path, os.path.join(cls.programs, name))
-        for name in ("policy", "agent"):
-            shutil.copytree(os.path.join(flodea_host.BUILD, name), os.path.join(cls.programs, name), symlinks=True)
-        cls.host.programs = cls.programs
-        cls.host.start()
-        cls.fleet = Fleet(cls.host, 2)
+    def make_host(cls):
+        host = Host()
+        cls.programs = os.path.join(host.base, "programs")
+        host.programs = Programs(cls.programs).directory
+        return host
 
     @classmethod
-    def tearDownClass(cls):
-        try:
-            cls.host.stop()
-        finally:
-            cls.host.__exit__(None, None, None)
+    def prepare(cls):
+        cls.fleet = Fleet(cls.host, 2)
 
     def replace(self, name, content):
         path = os.path.join(self.programs, name)
@@ -128,7 +82,7 @@ class Refusals(unittest.TestCase):
         os.replace(os.path.join(self.programs, name + ".good"), os.path.join(self.programs, name))
 
     def refused(self, name, content, why):
-        before = epoch(self.host)
+        before = self.host.json("node")["epoch"]
         self.replace(name, content)
         try:
             with self.assertRaises(Refused) as caught:
@@ -140,7 +94,7 @@ class Refusals(unittest.TestCase):
         self.assertIn(why, caught.exception.stderr)
         events = self.host.cli("events", "--tail", "1").stdout
         self.assertIn("reload refused", events)
-        self.assertEqual(epoch(self.host), before)
+        self.assertEqual(self.host.json("node")["epoch"], before)
         self.fleet.wait_turns(3)
         self.assertEqual(self.fleet.problems(), [])
 

@@ -1,10 +1,12 @@
 """Agents that count: ten times a second a call of a module and a line of their log, in each runtime; and what can be said of them after
 something of the supervisor was killed, replaced or executed again."""
+import json
 import os
 import re
-import statistics
+from datetime import datetime, timezone
+from typing import NamedTuple
 
-from flodea_host import BUILD
+from flodea_host import BUILD, Lines
 
 PYTHON = """
 import flodea, time
@@ -32,6 +34,8 @@ process.exit(0);
 """
 GUEST = os.path.join(BUILD, "tests", "wasm", "turns.wasm")
 TURN = re.compile(r"turn (\d+) ms=([\d.]+) (.*)")
+OF_AGENT = re.compile(r"^(?:(\S+) \| )?turn ")  # a followed line; with its agent's name where more than one is followed
+FOLLOWED = 32  # logs that one `flodea logs -f` follows
 
 
 def runtimes():
@@ -48,11 +52,18 @@ def percentile(values, part):
     return sorted(values)[min(len(values) - 1, int(len(values) * part))]
 
 
+class Turn(NamedTuple):
+    number: int
+    ms: float  # of its call
+    said: str
+    at: float  # when its line was written, as time.time()
+
+
 class Fleet:
     """`count` agents that count, the runtimes in turn."""
 
     def __init__(self, host, count, **spec):
-        self.host, self.names, self.pids, self.seen = host, [], {}, {}
+        self.host, self.names, self.pids = host, [], {}
         kinds = list(runtimes().items())
         for i in range(count):
             kind, (runtime, memory, code) = kinds[i % len(kinds)]
@@ -68,13 +79,20 @@ class Fleet:
 
     def wait_turns(self, count, timeout=30):
         """Each agent takes so many more turns, as its log says."""
-        for name in self.names:
-            with self.host.follow_logs(name, "--tail", "1") as log:
-                for _ in range(count):
-                    log.wait_for(TURN, timeout)
+        for first in range(0, len(self.names), FOLLOWED):
+            left = {name: count for name in self.names[first:first + FOLLOWED]}
+            with Lines(self.host.command("logs", *left, "-f", "--tail", "1")) as log:
+                while any(left.values()):
+                    name = log.wait_for(OF_AGENT, timeout)[1] or self.names[first]
+                    left[name] = max(0, left[name] - 1)
 
-    def turns(self, name):
-        return [(int(m[1]), float(m[2]), m[3]) for m in map(TURN.search, self.host.logs(name)) if m]
+    def turns(self, name, *arguments):
+        lines = [json.loads(line) for line in self.host.cli("-o", "json", "logs", name, *arguments).stdout.splitlines()]
+        found = [(TURN.search(line["line"]), line["time"]) for line in lines]
+        return [Turn(int(m[1]), float(m[2]), m[3], datetime.fromisoformat(at).timestamp()) for m, at in found if m]
+
+    def turns_since(self, name, moment):
+        return self.turns(name, "--since", datetime.fromtimestamp(moment, timezone.utc).isoformat().replace("+00:00", "Z"))
 
     def problems(self):
         """In words, agent by agent: other processes, restarts, lines that are lost or there twice, calls that failed."""
@@ -87,19 +105,18 @@ class Fleet:
             if int(agent.get("restarts", 0)) != 0 or int(agent["generation"]) != 1:
                 found.append(f"{name}: restarted ({agent.get('restarts', 0)} times, generation {agent['generation']})")
             turns = self.turns(name)
-            numbers = [number for number, _, _ in turns]
-            if numbers != list(range(numbers[0], numbers[0] + len(numbers))):
+            numbers = [turn.number for turn in turns]
+            if numbers != list(range(1, len(numbers) + 1)):
                 found.append(f"{name}: lines are lost or doubled: {numbers}")
-            failed = [turn for turn in turns if turn[2] != "ok"]
+            failed = [turn for turn in turns if turn.said != "ok"]
             if failed:
                 found.append(f"{name}: calls failed: {failed[:5]}")
         return found
 
-    def pauses(self):
-        """Milliseconds that each call took, of all agents."""
-        return [ms for name in self.names for _, ms, _ in self.turns(name)]
+    def longest_calls(self, moment):
+        """Milliseconds of each agent's longest call since then."""
+        return [max(turn.ms for turn in self.turns_since(name, moment)) for name in self.names]
 
-    def report(self, what):
-        pauses = self.pauses()
-        print(f"{what}: {len(self.names)} agents, {len(pauses)} calls, p50 {statistics.median(pauses):.1f} ms, "
-              f"p99 {percentile(pauses, 0.99):.1f} ms, longest {max(pauses):.0f} ms", flush=True)
+    def served_since(self, moment):
+        """When the last of them had its first call since then answered: up to 0.1 s of it are between two of its calls."""
+        return max(min(turn.at for turn in self.turns_since(name, moment)) for name in self.names)
