@@ -1,0 +1,64 @@
+"""Agents that live on with the previous commit's worker, runtimes and SDKs, under the supervisor of this one: whatever of it is killed,
+executed again or upgraded, they do not notice. `scripts/previous_worker` builds what they live on with."""
+import os
+import unittest
+
+from flodea_host import BUILD, TREE, Host
+from successions import Programs, SuccessionTest, kill_control, kill_flodead, reload
+from turns import Fleet, runtimes
+
+PREVIOUS = os.path.join(TREE, "build", "previous")
+
+
+def content(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+class PreviousWorker(SuccessionTest):
+    @classmethod
+    def make_host(cls):
+        host = Host()
+        cls.programs = Programs(os.path.join(host.base, "programs"), PREVIOUS)
+        host.programs = cls.programs.directory
+        return host
+
+    def setUp(self):
+        self.programs.install(PREVIOUS)
+        self.host.cli("reload", "--wait")
+        self.fleet = Fleet(self.host, len(runtimes()))
+        self.assert_runs(self.fleet, PREVIOUS)
+
+    def tearDown(self):
+        self.host.cli("rm", "--all", "--yes")
+
+    def assert_runs(self, fleet, build):
+        for name, (worker, agent) in fleet.pids.items():
+            self.assertEqual(content(f"/proc/{worker}/exe"), content(os.path.join(build, "flodea-worker")), name)
+            if "wasm" in name:
+                self.assertEqual(content(f"/proc/{agent}/exe"), content(os.path.join(build, "agent", "bin", "flodea-wasm")), name)
+
+    def test_kill_of_control(self):
+        self.rounds(1, kill_control, "flodea-control is up")
+
+    def test_reload(self):
+        self.rounds(1, reload, "reloaded, version")
+
+    def test_kill_of_flodead(self):
+        self.rounds(1, kill_flodead, "took over from a flodead that was killed")
+
+    def upgrade(self, host):
+        self.programs.install(BUILD)
+        return reload(host)
+
+    def test_an_upgrade_leaves_them_their_worker_and_starts_others_with_the_new_one(self):
+        self.rounds(1, self.upgrade, "reloaded, version")
+        self.assert_runs(self.fleet, PREVIOUS)
+        for name in self.fleet.names:
+            self.host.cli("restart", name)
+        self.fleet.remember()
+        self.assert_runs(self.fleet, BUILD)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
