@@ -7,7 +7,7 @@ import sqlite3
 import unittest
 
 from flodea_host import Host, HostTest, Refused, executable_of, kill_and_wait, wait_for_end
-from successions import Programs, SuccessionTest, hang_up, kill_control, kill_flodead, reload
+from successions import Programs, SuccessionTest, SupervisedHost, hang_up, kill_control, kill_flodead, reload
 from turns import Fleet
 
 ROUNDS = int(os.environ.get("FLODEA_ZERO_KILL_ROUNDS", "3"))
@@ -53,6 +53,24 @@ class ZeroKill(SuccessionTest):
 
     def test_reload_after_a_kill(self):
         kill_flodead(self.host)
+        self.rounds(ROUNDS, reload, "reloaded, version")
+
+
+class Supervised(SuccessionTest):
+    """flodead's workers are inherited by what stands above it, which starts it again at once."""
+
+    @classmethod
+    def make_host(cls):
+        return SupervisedHost()
+
+    @classmethod
+    def prepare(cls):
+        cls.fleet = Fleet(cls.host, AGENTS)
+
+    def test_kill_of_flodead(self):
+        self.rounds(ROUNDS, SupervisedHost.kill_flodead, "took over from a flodead that was killed")
+
+    def test_reload(self):
         self.rounds(ROUNDS, reload, "reloaded, version")
 
 
@@ -159,8 +177,7 @@ class AnotherCgroup(unittest.TestCase):
         with Host() as host:
             fleet = Fleet(host, 1)
             fleet.wait_turns(3)
-            host.process.kill()
-            host.process.wait()
+            host.kill()
             enter = " && ".join(f"echo $$ > {group}/cgroup.procs" for group in self.groups)
             host.within = ("sh", "-c", enter + ' && exec "$@"', "sh")
             before = host.group
@@ -190,8 +207,7 @@ flodea.agent.wait_stop()
                 log.wait_for("written")
             worker, vault = host.worker_pid("keeper"), host.service_pid("flodea-vault")
             control = host.service_pid("flodea-control")
-            host.process.kill()
-            host.process.wait()
+            host.kill()
             wait_for_end(control)
             kill_and_wait(vault)
             host.start()

@@ -119,6 +119,11 @@ class Host:
         self.programs = BUILD  # where flodead stands; a test may have a copy that it breaks
         self.log_path = os.path.join(self.base, "flodead.log")
 
+    @property
+    def pid(self):
+        """flodead's."""
+        return self.process.pid
+
     # --- the supervisor -------------------------------------------------------------------------------------------
 
     def start(self, ready=True):
@@ -158,7 +163,7 @@ class Host:
     def wait_services(self):
         """Control and the vault run (again)."""
         self.wait_until(lambda: {"flodea-control", "flodea-vault"} <= {os.path.basename(executable_of(pid)) for pid in
-                                                                        children_of(self.process.pid)}, "a service is not back")
+                                                                        children_of(self.pid)}, "a service is not back")
 
     def stop(self, timeout=60):
         if self.process and self.process.poll() is None:
@@ -173,6 +178,10 @@ class Host:
         """When the control that answers now said that it is up, as time.time()."""
         said = re.findall(r"^(\S+) level=info program=flodea-control state=up ", self.log(), re.MULTILINE)[-1]
         return datetime.fromisoformat(said).timestamp()
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
 
     def log(self):
         with open(self.log_path, errors="replace") as file:
@@ -191,8 +200,7 @@ class Host:
                 self.stop()
         finally:
             if self.process and self.process.poll() is None:
-                self.process.kill()
-                self.process.wait()
+                self.kill()
             if kind is not None:
                 print("--- the supervisor's log ---\n" + self.log()[-6000:])
             if self.own_base:
@@ -257,27 +265,27 @@ class Host:
 
     def service_pid(self, binary):
         """The pid of flodead's child with this program (flodea-control, flodea-vault)."""
-        for pid in children_of(self.process.pid):
+        for pid in children_of(self.pid):
             if os.path.basename(executable_of(pid)) == binary:
                 return pid
         raise AssertionError(f"{binary} does not run")
 
     def own_processes(self):
         """flodead, its children, and all in its cgroups."""
-        own = {self.process.pid, *children_of(self.process.pid)} if self.process else set()
+        own = {self.pid, *children_of(self.pid)} if self.process else set()
         return own | {pid for pid in processes() if self.group and f"/{self.group}/" in text_of(f"/proc/{pid}/cgroup")}
 
     def helpers(self):
-        return [pid for pid in children_of(self.process.pid) if text_of(f"/proc/{pid}/comm").startswith("flodea-helper")]
+        return [pid for pid in children_of(self.pid) if text_of(f"/proc/{pid}/comm").startswith("flodea-helper")]
 
     def settle(self):
         """Returns when flodead's children are the services and the one helper that stands ready, in recvmsg (47): one answers before it ends."""
         deadline = time.monotonic() + 20 * PATIENCE
         while True:
             helpers = self.helpers()
-            if len(helpers) == 1 == len(children_of(self.process.pid)) - 2 and text_of(f"/proc/{helpers[0]}/syscall").startswith("47 "):
+            if len(helpers) == 1 == len(children_of(self.pid)) - 2 and text_of(f"/proc/{helpers[0]}/syscall").startswith("47 "):
                 return
-            assert time.monotonic() < deadline, f"a helper does not end: {children_of(self.process.pid)}"
+            assert time.monotonic() < deadline, f"a helper does not end: {children_of(self.pid)}"
 
     def worker_pid(self, name):
         return int(self.inspect(name)["usage"]["worker_pid"])

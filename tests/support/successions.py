@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 
-from flodea_host import BUILD, PATIENCE, HostTest, kill_and_wait, wait_for_end
+from flodea_host import BUILD, PATIENCE, Host, HostTest, children_of, executable_of, kill_and_wait, wait_for_end
 from turns import percentile
 
 LONGEST_PAUSE = 1000  # ms: the 99th of 100 longest calls
@@ -38,12 +38,37 @@ def hang_up(host):
 
 def kill_flodead(host):
     control = host.service_pid("flodea-control")
-    host.process.kill()
-    host.process.wait()
+    host.kill()
     wait_for_end(control)  # it dies with its parent
     began = time.time()
     host.start()
     return began
+
+
+class SupervisedHost(Host):
+    """flodead has a supervisor of its own above it."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments, within=("/usr/bin/python3", "-B", os.path.join(os.path.dirname(__file__), "start_again.py")))
+
+    @property
+    def pid(self):
+        return next(pid for pid in children_of(self.process.pid) if os.path.basename(executable_of(pid)) == "flodead")
+
+    def kill(self):
+        below = children_of(self.process.pid)
+        super().kill()  # first: it would start another
+        for pid in below:
+            os.kill(pid, signal.SIGKILL)
+
+    def kill_flodead(self):
+        """Its supervisor starts it again."""
+        killed, control = self.pid, self.service_pid("flodea-control")
+        began = time.time()
+        kill_and_wait(killed)
+        wait_for_end(control)
+        self.wait_ready()
+        return began
 
 
 class Programs:
