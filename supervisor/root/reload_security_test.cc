@@ -8,6 +8,7 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include "base/fd_layout.h"
 #include "flodea/root/v1/kept.pb.h"
 #include "supervisor/root/testing/flodead_host.h"
 #include "supervisor/root/testing/inventory.h"
@@ -60,6 +61,13 @@ struct Running {
     auto answer = adopted();
     CHECK(ask_probe(answer.fds[0].get(), "agent read /data/kept") == "hello");
     CHECK(ask_probe(answer.fds[0].get(), "agent write /data/again hello") == "5 0");
+  }
+
+  // By the worker, as one that is compromised could.
+  void replace(int number) const {
+    auto answer = adopted();
+    CHECK(ask_probe(answer.fds[0].get(), "replace " + std::to_string(number) + " /data") ==
+          std::to_string(number) + " 0");
   }
 
   void end() const {
@@ -246,6 +254,18 @@ TEST_CASE("what cannot be taken over is undone") {
     host.kill();
     REQUIRE(agent.worker.send_signal(SIGKILL));
     CHECK(*agent.worker.ended(20'000));
+  }
+  SECTION("its worker has put another directory in its store's place") {
+    agent.replace(fd_layout::worker::kStore);
+    host.kill();
+  }
+  SECTION("its worker has put a directory in its status page's place") {
+    agent.replace(fd_layout::worker::kStatusPage);
+    host.kill();
+  }
+  SECTION("its worker has put a directory in its attach socket's place") {
+    agent.replace(fd_layout::worker::kAttachPeer);
+    host.kill();
   }
   SECTION("its journal entry is cut off") {
     host.kill();

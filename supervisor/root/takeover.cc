@@ -17,6 +17,7 @@
 #include "base/device_table.h"
 #include "base/fd_layout.h"
 #include "base/safe_path.h"
+#include "base/sealed_memory.h"
 #include "base/status_page.h"
 #include "supervisor/root/boot.h"
 #include "supervisor/root/request.h"
@@ -96,12 +97,8 @@ Status require_pipe(int fd, int access) {
 }
 
 Status require_status_page(int fd) {
-  constexpr int kSealed = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
-  auto info = TRY(status_of(fd));
-  int seals = ::fcntl(fd, F_GET_SEALS);
-  if (seals < 0 || (seals & kSealed) != kSealed || info.st_size != StatusPage::kSize)
-    return misfit("its status page is none");
-  return {};
+  if (check_sealed_memory(fd, "status page", StatusPage::kSize)) return {};
+  return misfit("its status page is none");
 }
 
 Status require_directory(int fd) {

@@ -107,7 +107,7 @@ TEST_CASE("a watch that the log's bound has overtaken tells all agents anew, and
   w.lifecycle.remove("a", false, "", [](auto) {});
   for (int i = 0; i < 9; ++i) w.event("a", i == 0 ? "agent.removed" : "agent.limit");
   w.events.forgotten = 5;
-  CHECK(w.next() == Seen{"REMOVED a", "PRESENT b", "SYNCED "});
+  CHECK(w.next() == Seen{"PRESENT b", "REMOVED a", "SYNCED "});
   CHECK(w.next().empty());
   w.event("b");
   CHECK(w.next() == Seen{"CHANGED b"});

@@ -14,8 +14,8 @@ tl::unexpected<Error> unusable_state(const std::string& path, std::string why);
 // An open connection at StateDb::kSchemaVersion, in WAL mode. Errors name the file and the remedy.
 Result<sqlite::Database> open_state_file(const std::string& path);
 
-// Whether `open_state_file` would find a file that it can bring to this build's schema, or none; the
-// file stays as it is, and another process may have it open.
+// Whether `open_state_file` would find a file that it can bring to this build's schema, or none;
+// the file stays as it is, and another process may have it open.
 Status check_state_file(const std::string& path);
 
 }  // namespace flodea::control

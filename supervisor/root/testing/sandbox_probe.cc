@@ -54,6 +54,13 @@ std::string do_write(const Words& w) {
   return outcome(::write(fd.get(), w[2].data(), w[2].size()));
 }
 
+// A compromised worker's: another directory where flodead looks for one of its descriptors.
+std::string do_replace(const Words& w) {
+  UniqueFd fd(::open(w[2].c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) return outcome(-1);
+  return outcome(::dup2(fd.get(), std::stoi(w[1])));
+}
+
 std::string do_list(const Words& w) {
   DIR* dir = ::opendir(w[1].c_str());
   if (dir == nullptr) return outcome(-1);
@@ -149,14 +156,23 @@ struct Command {
   std::string (*run)(const Words&);
 };
 constexpr Command kCommands[] = {
-    {"read", 2, do_read},         {"write", 3, do_write},
-    {"list", 2, do_list},         {"connect", 1, do_connect},
-    {"mknod", 1, do_mknod},       {"mount", 1, do_mount},
-    {"unshare", 1, do_unshare},   {"setuid0", 1, do_setuid0},
-    {"kill1", 1, do_kill1},       {"uid", 1, do_uid},
-    {"stat", 2, do_stat},         {"eat", 2, do_eat},
-    {"forks", 2, do_forks},       {"exit", 2, do_exit},
-    {"loopback", 1, do_loopback}, {"link-down", 1, do_link_down},
+    {"read", 2, do_read},
+    {"write", 3, do_write},
+    {"list", 2, do_list},
+    {"connect", 1, do_connect},
+    {"replace", 3, do_replace},
+    {"mknod", 1, do_mknod},
+    {"mount", 1, do_mount},
+    {"unshare", 1, do_unshare},
+    {"setuid0", 1, do_setuid0},
+    {"kill1", 1, do_kill1},
+    {"uid", 1, do_uid},
+    {"stat", 2, do_stat},
+    {"eat", 2, do_eat},
+    {"forks", 2, do_forks},
+    {"exit", 2, do_exit},
+    {"loopback", 1, do_loopback},
+    {"link-down", 1, do_link_down},
 };
 
 std::string run(const Words& words);
