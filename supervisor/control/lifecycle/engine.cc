@@ -17,6 +17,9 @@ constexpr int kMaxTurns = 32;
 // A state that cannot be stored is tried again.
 constexpr Nanos kFirstStorePause = std::chrono::milliseconds(200);
 constexpr Nanos kLastStorePause = std::chrono::seconds(30);
+// So is a removal that failed.
+constexpr Nanos kFirstDestroyPause = std::chrono::seconds(1);
+constexpr Nanos kLastDestroyPause = std::chrono::minutes(1);
 
 // What of a record is on disk: not what only matters while this control lives.
 Record stored_part(Record record) {
@@ -82,7 +85,8 @@ void Engine::turn(Agent& agent, bool& moved) {
   if (next.record.state != from) announce(agent, from);
   moved = changed || !next.actions.empty() || agent.settle_again;
   if (moved) return;
-  if (agent.unsaved) next.wake = std::min(next.wake.value_or(agent.store_due), agent.store_due);
+  bool to_store = agent.unsaved || parts_.clock.monotonic() < agent.store_due;
+  if (to_store) next.wake = std::min(next.wake.value_or(agent.store_due), agent.store_due);
   effects_->wake_at(agent.stored.id, next.wake);
 }
 
@@ -236,7 +240,9 @@ void Engine::destroyed(const AgentId& id, Result<RemovalReceipt> receipt) {
   auto removals = std::exchange(agent->removals, {});
   if (receipt) {
     std::optional<KeptVolume> kept;
-    if (agent->stored.removal == Removal::kKeepData && agent->stored.volume_made) {
+    // That it was made may have been forgotten, by a control or a host that died since.
+    bool may_be_there = agent->stored.volume_made || agent->stored.record.generation.value > 0;
+    if (agent->stored.removal == Removal::kKeepData && may_be_there) {
       kept = {.id = id,
               .disk_bytes = agent->stored.manifest.spec.resources.disk_bytes,
               .generation = agent->stored.record.generation};
@@ -244,8 +250,21 @@ void Engine::destroyed(const AgentId& id, Result<RemovalReceipt> receipt) {
     if (Status removed = parts_.db.remove(agent->stored, kept); !removed)
       receipt = tl::unexpected(std::move(removed).error());
   }
-  if (receipt) forget(id, *receipt);
+  if (receipt)
+    forget(id, *receipt);
+  else
+    destroy_later(*agent, receipt.error());
   for (auto& done : removals) done(receipt);
+}
+
+// Who asked hears of the failure; what was asked for stays wanted.
+void Engine::destroy_later(Agent& agent, const Error& why) {
+  spdlog::error("agent={} error=\"not removed yet: {}\"", agent.stored.manifest.name,
+                why.describe());
+  agent.destroy_pause = std::clamp(agent.destroy_pause * 2, kFirstDestroyPause, kLastDestroyPause);
+  effects_->call_after(agent.destroy_pause, [this, id = agent.stored.id] {
+    if (Agent* found = find(id)) settle(*found);
+  });
 }
 
 // The event comes last: whoever hears it finds no such agent any more.

@@ -39,6 +39,7 @@ struct EngineParts {
   // Whose calls the control before was at when it crashed (docs/guard.md); nothing: it did not
   // crash.
   std::optional<std::set<AgentId>> suspects = {};
+  std::function<AgentId()> new_id = AgentId::random;
 };
 
 // An fsync on the path of a start would cost more than the start may (docs/lifecycle.md). So only
@@ -124,6 +125,7 @@ class Engine final : public Lifecycle, public EffectEvents {
   void finish_waits(Agent& agent);
   void destroy_if_due(Agent& agent);
   void destroyed(const AgentId& id, Result<RemovalReceipt> receipt);
+  void destroy_later(Agent& agent, const Error& why);
   void forget(AgentId id, const RemovalReceipt& receipt);
   void check_closed();
   Desired desired_of(const Agent& agent) const;
@@ -163,6 +165,7 @@ class Engine final : public Lifecycle, public EffectEvents {
   void take_inventory(Result<std::vector<ListedInstance>> instances,
                       const std::function<void(Status)>& done);
   void take_instance(const ListedInstance& instance);
+  Resources resources_of_instance(const StoredAgent& stored);
   void begin(const StoredAgent& stored);
   void open_for_requests();
 

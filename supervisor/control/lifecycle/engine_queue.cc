@@ -77,6 +77,7 @@ void Engine::review_waiting() {
       agent->held_back.reset();
       agent->admitted = true;
       settle(*agent);
+      agent->admitted = false;  // for now alone: one that could not be stored asks again
     }
   } while (review_again_);
   reviewing_ = false;

@@ -156,3 +156,38 @@ TEST_CASE("what could never fit is refused at once") {
   REQUIRE_FALSE(pids);
   CHECK(pids.error().field == "spec.resources.pids");
 }
+
+TEST_CASE("room that was given to one that could not be stored is not kept for it") {
+  EngineBench b;
+  b.apply(with("first", 700 * kMiB));
+  b.running("first");
+  b.ended(Blame::kFailure, Reason::kExitCode, "first");
+  b.released("first");
+  b.store_fails(true);
+  b.pass(200ms);  // its turn, and its generation cannot be stored
+  CHECK(b.state("first") == "backoff");
+  b.store_fails(false);
+  b.apply(with("second", 400 * kMiB));
+  CHECK(b.state("second") == "preparing");
+  b.effects.take();
+  b.pass(200ms);
+  CHECK(b.state("first") == "backoff");
+  CHECK(b.effects.take().empty());
+}
+
+TEST_CASE("the next control knows what an instance of an earlier revision holds") {
+  EngineBench b;
+  b.apply(with("first", 700 * kMiB));
+  b.running("first");
+  AgentId id = b.view("first")->id;
+  b.apply(with("first", 100 * kMiB));
+  b.apply(with("second", 400 * kMiB));
+  CHECK(b.state("second") == "pending");
+  b.effects.instances = {
+      {.agent = id, .generation = {1}, .state = ListedInstance::State::kRunning, .exit = {}}};
+  REQUIRE(b.reborn());
+  CHECK(b.state("second") == "pending");
+  b.ended(Blame::kSuccess, Reason::kSignal, "first");
+  b.released("first");
+  CHECK(b.state("second") == "preparing");
+}

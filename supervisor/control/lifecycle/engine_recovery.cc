@@ -69,6 +69,14 @@ void Engine::take_inventory(Result<std::vector<ListedInstance>> instances,
   done({});
 }
 
+// What is there may be of an earlier revision than what is wanted by now.
+Resources Engine::resources_of_instance(const StoredAgent& stored) {
+  const Resources& wanted = stored.manifest.spec.resources;
+  if (stored.observed_revision == stored.revision) return wanted;
+  auto manifest = parts_.db.manifest_of(stored.id, stored.observed_revision);
+  return manifest && *manifest ? (*manifest)->spec.resources : wanted;
+}
+
 void Engine::take_instance(const ListedInstance& instance) {
   Agent* agent = find(instance.agent);
   bool ours = agent != nullptr && agent->stored.record.generation == instance.generation;
@@ -77,7 +85,7 @@ void Engine::take_instance(const ListedInstance& instance) {
     // Until it is adopted; there is no start to be cancelled.
     agent->seen = {.presence = Presence::kRequested, .cancelled = true};
     agent->held = instance.generation;
-    agent->held_resources = agent->stored.manifest.spec.resources;
+    agent->held_resources = resources_of_instance(agent->stored);
     agent->stored.record.stop_told = false;
     return effects_->adopt({.id = instance.agent,
                             .generation = instance.generation,
@@ -93,7 +101,7 @@ void Engine::take_instance(const ListedInstance& instance) {
   if (agent != nullptr) {
     agent->seen = {.presence = Presence::kReleasing};
     agent->held = instance.generation;
-    agent->held_resources = agent->stored.manifest.spec.resources;
+    agent->held_resources = resources_of_instance(agent->stored);
   }
   effects_->release(instance.agent, instance.generation);
 }

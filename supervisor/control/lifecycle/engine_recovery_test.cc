@@ -103,6 +103,61 @@ TEST_CASE("a removal goes on after a death of control, and can be asked for agai
   CHECK_FALSE(b.view());
 }
 
+TEST_CASE("a removal that failed is tried again without being asked for") {
+  EngineBench b;
+  b.apply(b.manifest());
+  b.running();
+  b.effects.destroy_fails = true;
+  b.engine->remove("ledger", false, "", [](auto) {});
+  b.run_posted();
+  b.ended();
+  b.released();
+  b.effects.take();
+  std::size_t looks = b.effects.looks.size();
+  REQUIRE(looks > 0);
+  b.effects.looks.back()();
+  b.run_posted();
+  CHECK(b.effects.take() == Orders{"destroy all"});
+  REQUIRE(b.effects.looks.size() == looks + 1);
+  b.effects.destroy_fails = false;
+  b.effects.looks.back()();
+  b.run_posted();
+  CHECK_FALSE(b.view());
+}
+
+TEST_CASE("a volume that is to be kept is kept, also where control died before it knew of it") {
+  EngineBench b;
+  b.apply(b.manifest());  // flodead makes the volume, and control dies
+  AgentId id = b.view()->id;
+  REQUIRE(b.reborn());
+  b.engine->remove("ledger", true, "", [](auto) {});
+  b.run_posted();
+  CHECK_FALSE(b.view());
+  b.effects.take();
+  b.apply(b.manifest());
+  CHECK(b.view()->id == id);
+  CHECK(b.effects.take() == Orders{"logs", "start 2 new"});  // asked for: it may not be there
+}
+
+TEST_CASE("an instance whose end was accounted for is killed once when the next control finds it") {
+  EngineBench b;
+  b.apply(b.manifest());
+  AgentId id = b.view()->id;
+  b.ended(Blame::kHopeless);  // no answer came: it may be there all the same
+  b.effects.instances = {
+      {.agent = id, .generation = {1}, .state = ListedInstance::State::kRunning, .exit = {}}};
+  REQUIRE(b.reborn());
+  b.effects.take();
+  b.present();
+  CHECK(b.effects.take() == Orders{"kill 1 operator"});
+  b.pass(kKillAgain);
+  CHECK(b.effects.take() == Orders{"kill 1 operator"});
+  b.ended();
+  CHECK(b.effects.take() == Orders{"release 1"});
+  b.released();
+  CHECK(b.state() == "failed");
+}
+
 TEST_CASE("an instance whose generation cannot be stored is not started, and is tried again") {
   EngineBench b;
   b.apply(b.manifest());
@@ -137,6 +192,24 @@ TEST_CASE("an instance whose generation cannot be stored is not started, and is 
     b.pass(1h);
     CHECK(b.effects.take() == Orders{"logs", "start 2"});
   }
+}
+
+TEST_CASE("a start that waits for the store is not forgotten when something else comes up") {
+  EngineBench b;
+  b.apply(b.manifest());
+  b.running();
+  b.engine->restart("ledger", false, [](auto) {});
+  b.run_posted();
+  b.ended();
+  b.store_fails(true);
+  b.released();
+  CHECK(b.state() == "pending");
+  b.engine->on_wake(b.view()->id);
+  b.run_posted();
+  b.store_fails(false);
+  b.effects.take();
+  b.pass(400ms);
+  CHECK(b.effects.take() == Orders{"start 2"});
 }
 
 TEST_CASE("a change of an instance that exists goes on unstored, and is stored later") {

@@ -199,6 +199,21 @@ TEST_CASE("stop, start and restart") {
   CHECK(b.effects.take() == Orders{"stop 2 replace"});
 }
 
+TEST_CASE("a start while what is left of an ended agent is released is not lost") {
+  EngineBench b;
+  AgentManifest m = b.manifest();
+  m.spec.restart.policy = RestartPolicy::kNever;
+  b.apply(m);
+  b.running();
+  b.ended();
+  CHECK(b.state() == "stopping");
+  b.engine->start("ledger", false, [](auto) {});
+  b.run_posted();
+  b.effects.take();
+  b.released();
+  CHECK(b.effects.take() == Orders{"start 2"});
+}
+
 TEST_CASE("a start in backoff does not wait for it, and forgives") {
   EngineBench b;
   b.apply(b.manifest());

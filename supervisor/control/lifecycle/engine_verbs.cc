@@ -14,6 +14,19 @@ tl::unexpected<Error> being_removed(const std::string& name) {
   return tl::unexpected<Error>(std::move(error).with_remedy("wait until it is gone"));
 }
 
+bool is_judged(StopCause cause) {
+  return cause == StopCause::kUnready || cause == StopCause::kHung ||
+         cause == StopCause::kUnhealthy;
+}
+
+// Without an instance and not to be started by itself, now or once what is left is released; or
+// only later.
+bool stands(const Record& record) {
+  if (record.state == AgentState::kStopping)
+    return record.after ? *record.after != AgentState::kPending : is_judged(record.stop_cause);
+  return is_idle(record.state) && record.state != AgentState::kPending;
+}
+
 void want_fresh(StoredAgent& agent) {
   agent.desired_running = true;
   ++agent.incarnation;
@@ -139,10 +152,9 @@ Result<ApplyOutcome::Kind> Engine::create_agent(Applying& applying) {
   std::optional<KeptVolume> kept = TRY(parts_.db.kept_volume(applying.manifest.name));
   auto agent = std::make_unique<Agent>();
   StoredAgent& stored = agent->stored;
-  stored.id = kept ? kept->id : AgentId::random();
+  stored.id = kept ? kept->id : parts_.new_id();
   stored.manifest = std::move(applying.manifest);
   stored.created = stored.state_since = parts_.clock.wall();
-  stored.volume_made = kept.has_value();
   stored.boot_id = host_.boot_id;
   if (kept) stored.record.generation = kept->generation;
   const std::string& by = applying.options.by;
@@ -218,9 +230,7 @@ void Engine::start(std::string name, Asked asked, Callback<AgentView> done) {
         verb(
             name, asked, true,
             [](StoredAgent& agent) {
-              bool waits = agent.record.state == AgentState::kPending && agent.desired_running;
-              bool stands = is_idle(agent.record.state) && !waits;
-              if (!agent.desired_running || stands) want_fresh(agent);
+              if (!agent.desired_running || stands(agent.record)) want_fresh(agent);
             },
             done);
       });
@@ -255,7 +265,7 @@ void Engine::verb(const std::string& name, const Asked& asked, bool up, const Ch
 
 void Engine::wait_for(Agent& agent, bool up, Callback<AgentView> done) {
   agent.waits.push_back(
-      {.up = up, .incarnation = agent.stored.incarnation, .done = std::move(done)});
+      {.until = until, .incarnation = agent.stored.incarnation, .done = std::move(done)});
   finish_waits(agent);
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "base/quantity.h"
 
@@ -289,7 +290,7 @@ class Stepper {
 
   void released() {
     if (seen_.presence == Presence::kEnded) act(Action::Kind::kRelease);
-    if (seen_.presence == Presence::kPresent) act(Action::Kind::kKill);
+    if (seen_.presence == Presence::kPresent) kill_what_is_left();
     if (seen_.presence != Presence::kAbsent) return;
     AgentState next = *r_.after;
     // What an operator asked for meanwhile counts more than what was settled at the ending.
@@ -297,6 +298,15 @@ class Stepper {
     r_.after.reset();
     r_.stop_cause = StopCause::kNone;
     to(next, r_.reason, r_.message);
+  }
+
+  // Its end was accounted for, and the next control finds it there, or its ending not yet heard.
+  void kill_what_is_left() {
+    if (!std::exchange(r_.stop_told, true) || now_ >= r_.due) {
+      act(Action::Kind::kKill);
+      r_.due = now_ + kKillAgain;
+    }
+    wake_at(r_.due);
   }
 
   // ---- accounting for an ending
