@@ -68,6 +68,8 @@ class Rollout {
     std::string revision = fmt::format("revision {}", agent.revision());
     if (agent.observed_revision() != agent.revision())
       revision += fmt::format(", {} runs", agent.observed_revision());
+    else if (on_trial(agent))
+      revision += ", not proven yet";
     std::string line = fmt::format("{} {} ({})", agent.name(), state, revision);
     states_[agent.name()] = state;
     std::string& last = lines_[agent.name()];
@@ -86,7 +88,12 @@ class Rollout {
     if (!agent.message().empty()) why += (why.empty() ? "" : ", ") + agent.message();
     if (agent.state() == pb::STATE_FAILED) return fail_one(agent.name(), "failed: " + why);
     bool stopped = agent.state() == pb::STATE_STOPPED && (there || !agent.desired_running());
-    if (stopped || (there && agent.state() == pb::STATE_RUNNING)) ended_.insert(agent.name());
+    bool runs = there && agent.state() == pb::STATE_RUNNING && !on_trial(agent);
+    if (stopped || runs) ended_.insert(agent.name());
+  }
+  // The revision before would still be put back.
+  static bool on_trial(const pb::Agent& agent) {
+    return agent.proven_revision() != 0 && agent.proven_revision() != agent.revision();
   }
   void fail_one(const std::string& name, const std::string& why) {
     if (ended_.insert(name).second) failures_.push_back(printable(name + " " + why));

@@ -97,6 +97,22 @@ class PutBack(unittest.TestCase):
             told = [event for event in kinds if event["kind"] == "agent.put_back"]
             self.assertEqual([event["reason"] for event in told], ["health", "exit code"])
 
+    def test_a_rollout_ends_once_its_revision_is_proven(self):
+        with Host() as host:
+            host.deploy("ledger", WORKS, readiness=READY)
+            host.wait_until(lambda: int(host.inspect("ledger").get("proven_revision", 0)) == 1, "it is not proven")
+            host.deploy("ledger", WORKS + "# again\n", wait=False, readiness=READY)
+            lines = host.cli("rollout", "status", "ledger").stdout.splitlines()
+            self.assertEqual(lines[-2:], ["ledger running (revision 2, not proven yet)", "ledger running (revision 2)"])
+            self.assertEqual(host.inspect("ledger")["proven_revision"], "2")
+            with self.subTest("apply --wait"):
+                host.deploy("ledger", WORKS + "# and again\n", readiness=READY)
+                self.assertEqual(host.inspect("ledger")["proven_revision"], "3")
+            with self.subTest("it ran for a while"), self.assertRaises(Refused) as refused:
+                host.deploy("ledger", WORKS.replace("flodea.agent.wait_stop()", "import time; time.sleep(1); raise SystemExit(3)"),
+                            readiness=READY)
+            self.assertIn("revision 4 failed, revision 3 is put back as revision 5: exit code 3", refused.exception.stderr)
+
 
 class Pressure(unittest.TestCase):
     def test_idle_agents_of_low_priority_are_frozen_and_go_on(self):

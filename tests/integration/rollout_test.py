@@ -116,8 +116,12 @@ class Rollout(HostTest):
     def test_a_rollback_brings_an_earlier_revision_back(self):
         path = self.manifest("back", "ledger", code="print('first', flush=True)\n" + WAIT)
         self.host.cli("apply", "-f", path, "--wait")
+        with self.host.follow_logs("ledger") as log:
+            log.wait_for("first")
         self.manifest("back", "ledger", code="print('second', flush=True)\n" + WAIT)
         self.host.cli("apply", "-f", path, "--wait")
+        with self.host.follow_logs("ledger") as log:
+            log.wait_for("second")
         agent = self.host.inspect("ledger")
         self.assertEqual((agent["revision"], agent["observed_revision"]), ("2", "2"))
         revisions = self.host.json("revisions", "ledger")["revisions"]

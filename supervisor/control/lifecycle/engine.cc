@@ -207,10 +207,11 @@ void Engine::after_settling(Agent& agent) {
 void Engine::finish_waits(Agent& agent) {
   const Record& record = agent.stored.record;
   auto over = [&](const Wait& wait) {
-    if (!wait.up) return is_final(record.state) || agent.stored.desired_running;
+    if (wait.until == Until::kStops) return is_final(record.state) || agent.stored.desired_running;
     if (!agent.stored.desired_running) return is_idle(record.state);
-    return record.incarnation >= wait.incarnation &&
-           (record.state == AgentState::kRunning || is_final(record.state));
+    if (record.incarnation < wait.incarnation) return false;
+    bool on_trial = wait.until == Until::kProven && agent.fallback.has_value();
+    return is_final(record.state) || (record.state == AgentState::kRunning && !on_trial);
   };
   std::vector<Wait> finished;
   std::erase_if(agent.waits, [&](Wait& wait) {

@@ -112,6 +112,7 @@ class Engine final : public Lifecycle, public EffectEvents {
   struct Agent;
   struct Wait;
   struct Applying;
+  enum class Until { kRuns, kProven, kStops };  // what an operator waits for
   using Change = std::function<void(StoredAgent&)>;
 
   // engine.cc: stepping
@@ -184,7 +185,7 @@ class Engine final : public Lifecycle, public EffectEvents {
   Result<Agent*> agent_for(const std::string& name);
   void verb(const std::string& name, const Asked& asked, bool up, const Change& change,
             const Callback<AgentView>& done);
-  void wait_for(Agent& agent, bool up, Callback<AgentView> done);
+  void wait_for(Agent& agent, Until until, Callback<AgentView> done);
   void remove_now(const std::string& name, bool keep_data, const std::string& by,
                   const Callback<RemovalReceipt>& done);
   NodeStatus node_status();

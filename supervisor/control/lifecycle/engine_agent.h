@@ -8,7 +8,9 @@
 namespace flodea::control {
 
 struct Engine::Wait {
-  bool up = true;                 // for running (or an end by itself); else for stopped
+  // kRuns: or has ended by itself. kProven: and, where an earlier revision would be put back, not
+  // before this one is proven.
+  Until until = Until::kRuns;
   std::uint64_t incarnation = 0;  // of which it must be
   Callback<AgentView> done;
 };

@@ -18,6 +18,11 @@ void Engine::prove(Agent& agent) {
     spdlog::error("agent={} error=\"{}\"", next.manifest.name, saved.error().describe());
   agent.stored = std::move(next);
   agent.fallback.reset();
+  (void)parts_.events.record({.kind = "agent.proven",
+                              .agent = agent.stored.manifest.name,
+                              .message = number(agent.stored.revision) + " has run well",
+                              .generation = agent.stored.record.generation.value,
+                              .cause = "policy"});
   spdlog::info("agent={} revision={} proven=yes", agent.stored.manifest.name,
                agent.stored.revision);
 }
@@ -54,7 +59,7 @@ void Engine::put_back(Agent& agent) {
   (void)parts_.events.record(std::move(event));
   std::vector<Wait> disappointed;
   std::erase_if(agent.waits, [&](Wait& wait) {
-    return wait.up && (disappointed.push_back(std::move(wait)), true);
+    return wait.until != Until::kStops && (disappointed.push_back(std::move(wait)), true);
   });
   for (Wait& wait : disappointed) wait.done(tl::unexpected(error));
 }

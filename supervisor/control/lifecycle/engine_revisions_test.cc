@@ -79,6 +79,53 @@ TEST_CASE("who waits for the new revision hears that it was taken back") {
   CHECK(waited.error().message.find("revision 1 is put back") != std::string::npos);
 }
 
+TEST_CASE("who waits for an apply hears once the revision is proven, where one could be put back") {
+  EngineBench b;
+  REQUIRE(b.apply(revision("good")));
+  b.running();
+  Result<ApplyOutcome> applied = fail(Code::kUnknown, "no answer");
+  auto apply_and_wait = [&](const std::string& argument) {
+    applied = fail(Code::kUnknown, "no answer");
+    b.engine->apply(revision(argument), {.wait = true}, [&](auto r) { applied = std::move(r); });
+    b.run_posted();
+    b.ended(Blame::kSuccess);
+    b.released();
+    b.running();
+  };
+  SECTION("nothing could: it runs, and that is all there is to wait for") {
+    apply_and_wait("bad");
+    REQUIRE(applied);
+    CHECK(applied->agent.proven_revision == 0);
+  }
+  b.pass(kProvenAfter);
+  SECTION("it runs well") {
+    apply_and_wait("bad");
+    CHECK_FALSE(applied);
+    b.pass(kProvenAfter - 1ms);
+    CHECK_FALSE(applied);
+    b.pass(1ms);
+    REQUIRE(applied);
+    CHECK(applied->agent.proven_revision == 2);
+    CHECK(b.events.all.back().kind == "agent.proven");
+  }
+  SECTION("it ran for a while") {
+    apply_and_wait("bad");
+    b.pass(kProvenAfter - 1ms);
+    b.ended();
+    REQUIRE_FALSE(applied);
+    CHECK(applied.error().code == Code::kAborted);
+  }
+  SECTION("it is stopped before") {
+    apply_and_wait("bad");
+    b.engine->stop("ledger", false, [](auto) {});
+    b.run_posted();
+    b.ended(Blame::kSuccess);
+    b.released();
+    REQUIRE(applied);
+    CHECK(applied->agent.state == AgentState::kStopped);
+  }
+}
+
 TEST_CASE("control's death between a failure and what follows changes nothing") {
   EngineBench b;
   replace(b);

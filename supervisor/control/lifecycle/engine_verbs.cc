@@ -111,7 +111,7 @@ void Engine::apply_now(Applying& applying, const Callback<ApplyOutcome>& done) {
     done(ApplyOutcome{.kind = kind, .agent = std::move(*view)});
   };
   if (!applying.options.wait || !agent.stored.desired_running) return answer(view_of(agent));
-  wait_for(agent, true, answer);
+  wait_for(agent, Until::kProven, answer);
 }
 
 // All that can refuse a manifest; before anything is made for it, and again once it is.
@@ -260,10 +260,10 @@ void Engine::verb(const std::string& name, const Asked& asked, bool up, const Ch
   }
   settle(found);
   if (!asked.wait) return done(view_of(found));
-  wait_for(found, up, done);
+  wait_for(found, up ? Until::kRuns : Until::kStops, done);
 }
 
-void Engine::wait_for(Agent& agent, bool up, Callback<AgentView> done) {
+void Engine::wait_for(Agent& agent, Until until, Callback<AgentView> done) {
   agent.waits.push_back(
       {.until = until, .incarnation = agent.stored.incarnation, .done = std::move(done)});
   finish_waits(agent);

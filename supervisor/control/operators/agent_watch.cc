@@ -15,7 +15,7 @@ namespace pb = operators::v1;
 constexpr std::uint32_t kEventsAtATime = 500;
 const std::set<std::string> kChanges{"agent.state",    "agent.applied", "agent.removed",
                                      "agent.put_back", "agent.pending", "agent.frozen",
-                                     "agent.thawed"};
+                                     "agent.thawed",   "agent.proven"};
 
 pb::AgentChange change(pb::AgentChange::Type type) {
   pb::AgentChange wire;
