@@ -7,6 +7,12 @@
 // there may be, generations rise, and what was acknowledged holds. And once nothing goes wrong any
 // more, all comes to be as it is wanted, with nothing left over.
 //
+// It has found, and finds again where what mends it is taken out: a removal that fails and is not
+// tried again (destroy_later), room kept by one that could not be stored (`admitted`), an earlier
+// revision's memory taken for the current one's (resources_of_instance), a wake for the store that
+// is lost (turn), a start that is acknowledged and lost (stands), a kept volume that is forgotten
+// (may_be_there), 32 kills in a row (kill_what_is_left).
+//
 // FLODEA_STORIES: how many (default 2000). FLODEA_STORY: the first, a number; what fails names its
 // own.
 #include <spdlog/spdlog.h>
