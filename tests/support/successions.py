@@ -13,6 +13,7 @@ from flodea_host import BUILD, PATIENCE, Host, HostTest, children_of, executable
 from turns import percentile
 
 LONGEST_PAUSE = 1000  # ms: the 99th of 100 longest calls
+LONGEST_ABSENCE = 1.0  # s: until the last agent is served again
 
 
 def kill_control(host):
@@ -133,10 +134,11 @@ class SuccessionTest(HostTest):
             self.wait_for_event(since, message)
             self.assertGreater(self.epoch(), before)
             self.fleet.wait_turns(5)
-            self.assertEqual(self.fleet.problems(), [])
             pauses += self.fleet.longest_calls(began)
             adopted.append(self.fleet.served_since(self.host.control_up()) - on_its_way)
+            self.assertEqual(self.fleet.problems(), [])  # last: it reads all logs from their beginning
         print(f"{self.id().split('.')[-1]}: {len(self.fleet.names)} agents, {count} rounds; longest call of an agent p50 "
               f"{percentile(pauses, 0.5):.0f} ms, p99 {percentile(pauses, 0.99):.0f} ms, of all {max(pauses):.0f} ms; "
               f"all are served again after p50 {percentile(adopted, 0.5):.2f} s, at most {max(adopted):.2f} s", flush=True)
         self.assertLessEqual(percentile(pauses, 0.99), LONGEST_PAUSE * PATIENCE)
+        self.assertLessEqual(max(adopted), LONGEST_ABSENCE * PATIENCE)
