@@ -42,7 +42,7 @@ Engine::~Engine() = default;
 Desired Engine::desired_of(const Agent& agent) const {
   const AgentSpec& spec = agent.stored.manifest.spec;
   return {.running = agent.stored.desired_running,
-          .host_open = !closing_,
+          .host_open = !closing_ || is_needed(agent),
           .incarnation = agent.stored.incarnation,
           .restart = spec.restart,
           .stop_timeout = spec.stop_timeout,
@@ -200,7 +200,7 @@ void Engine::announce(const Agent& agent, AgentState from) {
 void Engine::after_settling(Agent& agent) {
   finish_waits(agent);
   destroy_if_due(agent);
-  if (closing_) return check_closed();
+  if (closing_) return stopped_for_shutdown(agent);
   note_waiting(agent);
 }
 
@@ -287,37 +287,6 @@ void Engine::forget(AgentId id, const RemovalReceipt& receipt) {
   agents_.erase(id);
   (void)parts_.events.record(std::move(removed));
   parts_.events.set_labels(name, {});
-}
-
-// ---- the end
-
-void Engine::close() {
-  if (std::exchange(closing_, true)) return;
-  if (!open_for_requests_)
-    return;  // the recovery goes on from here: before it nothing is known of instances
-  for (auto& [id, agent] : agents_) settle(*agent);
-  check_closed();
-}
-
-void Engine::check_closed() {
-  for (const auto& [id, agent] : agents_) {
-    if (!is_idle(agent->stored.record.state) || agent->seen.presence != Presence::kAbsent) return;
-  }
-  if (!std::exchange(closed_told_, true)) parts_.post(parts_.closed);
-}
-
-void Engine::end_waits() {
-  Error why = fail(Code::kUnavailable, "the supervisor is shut down").value();
-  for (auto& [name, queue] : std::exchange(applying_, {})) {
-    for (auto& applying : queue) {
-      if (auto done = std::exchange(applying->done, nullptr)) done(tl::unexpected(why));
-    }
-  }
-  for (auto& [id, agent] : agents_) {
-    for (Wait& wait : std::exchange(agent->waits, {})) wait.done(tl::unexpected(why));
-    for (auto& done : std::exchange(agent->removals, {})) done(tl::unexpected(why));
-  }
-  std::exchange(held_back_, {});
 }
 
 // ---- what is seen

@@ -128,7 +128,6 @@ class Engine final : public Lifecycle, public EffectEvents {
   void destroyed(const AgentId& id, Result<RemovalReceipt> receipt);
   void destroy_later(Agent& agent, const Error& why);
   void forget(AgentId id, const RemovalReceipt& receipt);
-  void check_closed();
   Desired desired_of(const Agent& agent) const;
   AgentView view_of(const Agent& agent) const;
   void add_usage(Agent& agent, Nanos at_most, AgentView& view);
@@ -144,6 +143,12 @@ class Engine final : public Lifecycle, public EffectEvents {
   void review_waiting();
   void tell_held(Agent& agent, const Held& held);
   void note_waiting(Agent& agent);
+
+  // engine_shutdown.cc
+  void check_closed();
+  bool is_needed(const Agent& agent) const;
+  static bool is_gone(const Agent& agent);
+  void stopped_for_shutdown(const Agent& agent);
 
   // engine_pressure.cc
   void watch_pressure();

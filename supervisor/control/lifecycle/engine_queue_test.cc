@@ -157,6 +157,32 @@ TEST_CASE("what could never fit is refused at once") {
   CHECK(pids.error().field == "spec.resources.pids");
 }
 
+TEST_CASE("at a shutdown each agent is stopped before those that it comes after") {
+  EngineBench b;
+  b.apply(b.manifest("prices"));
+  b.running("prices");
+  b.apply(after("ledger", {"prices"}));
+  b.running("ledger");
+  b.apply(after("report", {"ledger", "prices"}));
+  b.effects.take();
+  b.engine->on_shutdown_requested();
+  b.run_posted();
+  CHECK(b.effects.take() == Orders{"cancel 1"});
+  CHECK(b.state("prices") == "running");
+  b.ended(Blame::kBlameless, Reason::kOperator, "report");
+  CHECK(b.state("ledger") == "running");  // what is left of the other is still being released
+  b.released("report");
+  CHECK(b.state("ledger") == "stopping");
+  CHECK(b.state("prices") == "running");
+  b.ended(Blame::kSuccess, Reason::kSignal, "ledger");
+  b.released("ledger");
+  CHECK(b.state("prices") == "stopping");
+  CHECK(b.closed == 0);
+  b.ended(Blame::kSuccess, Reason::kSignal, "prices");
+  b.released("prices");
+  CHECK(b.closed == 1);
+}
+
 TEST_CASE("room that was given to one that could not be stored is not kept for it") {
   EngineBench b;
   b.apply(with("first", 700 * kMiB));

@@ -144,6 +144,7 @@ void EngineLife::be_born() {
   ++facts_.epoch.value;
   host_ = std::make_unique<FakeHost>(world_, clock_, dice_, facts_);
   host_->on_start = [this](const StartOrder& order) { on_start(order); };
+  host_->on_shutdown_of = [this](const AgentId& id) { on_shutdown_of(id); };
   host_->on_its_own_end = [this](const AgentId& id) { promises_.ended(id); };
   auto db = StateDb::open(directory_ / "state.db");
   if (!db) return world_.say("   state.db cannot be opened: " + db.error().describe());
@@ -213,6 +214,18 @@ void EngineLife::on_start(const StartOrder& order) {
     const std::string& state = told_state_[name];
     world_.must(state == "running" || state == "stopped",
                 who + " is started before " + name + ", which is " + state);
+  }
+}
+
+void EngineLife::on_shutdown_of(const AgentId& id) {
+  if (full_once_) return;
+  std::string who = promises_.name_of(id);
+  for (const auto& [name, one] : promises_.wanted) {
+    const auto& after = one.manifest.spec.after;
+    bool needs = !one.unsure && std::ranges::find(after, who) != after.end();
+    const std::string& state = told_state_[name];
+    bool there = state == "preparing" || state == "starting" || state == "running";
+    world_.must(!needs || !there, who + " is stopped before " + name + ", which is " + state);
   }
 }
 

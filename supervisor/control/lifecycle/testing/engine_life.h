@@ -65,6 +65,7 @@ class EngineLife {
   // What is checked as it happens
   void on_event(const Event& event);
   void on_start(const StartOrder& order);
+  void on_shutdown_of(const AgentId& id);
   std::vector<AgentView> views();
 
   std::filesystem::path directory_;

@@ -30,6 +30,7 @@ class FakeHost final : public Effects {
   std::optional<std::uint32_t> fuse;                   // control dies within this many orders
   std::function<void(const AgentId&)> on_its_own_end;  // control hears of it, or judges it
   std::function<void(const StartOrder&)> on_start;
+  std::function<void(const AgentId&)> on_shutdown_of;
 
   FakeHost(FakeWorld& world, FakeClock& clock, Dice& dice, const HostFacts& facts)
       : world_(world), clock_(clock), dice_(dice), capacity_(capacity_of(facts)) {}

@@ -17,6 +17,7 @@ void FakeHost::told_ended(const AgentId& id, Generation generation, const Ending
 
 void FakeHost::judged(const AgentId& id, const std::string& why) {
   if (why == "health" || why == "worker") on_its_own_end(id);
+  if (why == "shutdown") on_shutdown_of(id);
 }
 
 void FakeHost::exit(const AgentId& id, Ending ending) {

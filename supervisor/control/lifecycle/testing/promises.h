@@ -40,6 +40,12 @@ class Promises {
     auto it = wanted.find(name);
     return it != wanted.end() && (it->second.id == id || it->second.unsure);
   }
+  std::string name_of(const AgentId& id) const {
+    for (const auto& [name, one] : wanted) {
+      if (one.id == id) return name;
+    }
+    return "";
+  }
   void ended(const AgentId& id) {
     for (auto& [name, one] : wanted) {
       if (one.id == id) one.ended = true;
