@@ -1,6 +1,10 @@
 #include "base/call_marks.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <cstring>
+#include <vector>
 
 #include "base/sealed_memory.h"
 
@@ -9,7 +13,7 @@ namespace flodea {
 // As it lies in the memory; a control of the next release finds the same.
 struct CallMarks::Mark {
   char agent[32];
-  std::atomic<std::int64_t> passed_on;  // nanoseconds of CLOCK_MONOTONIC
+  std::atomic<std::int64_t> at;  // nanoseconds, see Row::set
 };
 
 namespace {
@@ -26,63 +30,63 @@ Result<std::shared_ptr<CallMarks>> CallMarks::open(UniqueFd fd) {
                                   boost::interprocess::read_write);
   if (!region)
     return fail(Code::kFailedPrecondition, "no marks of calls: " + region.error().message);
-  return std::shared_ptr<CallMarks>(new CallMarks(std::move(*region)));
+  return std::shared_ptr<CallMarks>(new CallMarks(std::move(fd), std::move(*region)));
 }
 
-CallMarks::CallMarks(boost::interprocess::mapped_region region)
-    : region_(std::move(region)), used_(kRows) {}
+CallMarks::Mark& CallMarks::mark(std::size_t row) const {
+  return static_cast<Mark*>(region_.get_address())[row];
+}
 
-CallMarks::Mark* CallMarks::rows() const { return static_cast<Mark*>(region_.get_address()); }
-
-std::set<AgentId> CallMarks::unanswered(Nanos since) const {
+Result<std::set<AgentId>> CallMarks::marked(Nanos since) const {
+  std::vector<char> bytes(kRows * sizeof(Mark));
+  if (::pread(fd_.get(), bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))
+    return fail_errno("read the marks of calls");
   std::set<AgentId> found;
-  for (std::size_t at = 0; at < kRows; ++at) {
-    const Mark& mark = rows()[at];
-    std::int64_t passed_on = mark.passed_on.load(std::memory_order_relaxed);
-    if (passed_on <= 0 || passed_on < since.count()) continue;
-    if (auto agent = AgentId::parse(std::string_view(mark.agent, sizeof mark.agent)))
+  for (std::size_t row = 0; row < kRows; ++row) {
+    const char* mark = bytes.data() + row * sizeof(Mark);
+    std::int64_t at;
+    std::memcpy(&at, mark + offsetof(Mark, at), sizeof at);
+    if (at <= 0 || at < since.count()) continue;
+    if (auto agent = AgentId::parse(std::string_view(mark, sizeof Mark::agent)))
       found.insert(std::move(*agent));
   }
   return found;
 }
 
-void CallMarks::clear() {
-  for (std::size_t at = 0; at < kRows; ++at) {
-    // Untouched pages stay so: most of the rows are never used.
-    if (rows()[at].passed_on.load(std::memory_order_relaxed) != 0)
-      rows()[at].passed_on.store(0, std::memory_order_relaxed);
-  }
+Status CallMarks::clear() {
+  if (::fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+                  static_cast<off_t>(kRows * sizeof(Mark))) != 0)
+    return fail_errno("clear the marks of calls");
+  return {};
 }
 
 Result<CallMarks::Row> CallMarks::add(const std::shared_ptr<CallMarks>& marks,
                                       const AgentId& agent) {
   if (agent.text().size() != sizeof Mark::agent)
     return fail(Code::kInvalidArgument, "an agent without an id");
-  std::lock_guard lock(marks->mutex_);
-  for (std::size_t tried = 0; tried < kRows; ++tried) {
-    std::size_t at = marks->next_;
-    marks->next_ = (at + 1) % kRows;
-    if (marks->used_[at]) continue;
-    marks->used_[at] = true;
-    Mark& mark = marks->rows()[at];
-    mark.passed_on.store(0, std::memory_order_relaxed);
-    std::memcpy(mark.agent, agent.text().data(), sizeof mark.agent);
-    return Row(marks, at);
-  }
-  return fail(Code::kResourceExhausted, "every mark of calls is taken");
+  auto at = marks->places_.take();
+  if (!at) return fail(Code::kResourceExhausted, "every mark of calls is taken");
+  Mark& mark = marks->mark(*at);
+  mark.at.store(0, std::memory_order_relaxed);
+  std::memcpy(mark.agent, agent.text().data(), sizeof mark.agent);
+  return Row(marks, *at);
 }
 
-void CallMarks::Row::set(Nanos passed_on) {
-  if (!marks_ || passed_on == said_) return;
-  said_ = passed_on;
-  // Before the bytes themselves are passed on, by a system call.
-  marks_->rows()[at_].passed_on.store(passed_on.count(), std::memory_order_release);
+CallMarks::Row CallMarks::add_if_possible(const std::shared_ptr<CallMarks>& marks,
+                                          const AgentId& agent) {
+  if (!marks) return {};
+  auto row = add(marks, agent);
+  return row ? std::move(*row) : Row();
+}
+
+void CallMarks::Row::set(Nanos at) {
+  if (!marks_ || at == said_) return;
+  said_ = at;
+  marks_->mark(row_).at.store(at.count(), std::memory_order_release);
 }
 
 CallMarks::Row::~Row() {
-  if (!marks_) return;
-  std::lock_guard lock(marks_->mutex_);
-  marks_->used_[at_] = false;
+  if (marks_) marks_->places_.give_back(row_);
 }
 
 }  // namespace flodea

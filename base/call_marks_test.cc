@@ -9,7 +9,7 @@ using namespace std::chrono_literals;
 
 using Agents = std::set<AgentId>;
 
-TEST_CASE("who has an unanswered call is found by the next one that opens the marks") {
+TEST_CASE("whose messages control was at is found by the next one that opens the marks") {
   auto fd = CallMarks::make();
   REQUIRE(fd);
   auto copy = fd->duplicate();
@@ -22,18 +22,18 @@ TEST_CASE("who has an unanswered call is found by the next one that opens the ma
     auto other = CallMarks::add(*marks, second);
     REQUIRE((one && other));
     one->set(7s);
-    other->set(9s);
-    CHECK((*marks)->unanswered(8s) == Agents{second});
+    other->set(CallMarks::Row::kAtIt);
+    CHECK((*marks)->marked(8s) == Agents{second});
     other->set(0s);
-    CHECK((*marks)->unanswered(0s) == Agents{first});
+    CHECK((*marks)->marked(0s) == Agents{first});
     other->set(9s);
   }
   auto next = CallMarks::open(std::move(*copy));
   REQUIRE(next);
-  CHECK((*next)->unanswered(0s) == Agents{first, second});
-  CHECK((*next)->unanswered(9s) == Agents{second});
-  (*next)->clear();
-  CHECK((*next)->unanswered(0s).empty());
+  CHECK((*next)->marked(0s) == Agents{first, second});
+  CHECK((*next)->marked(9s) == Agents{second});
+  REQUIRE((*next)->clear());
+  CHECK((*next)->marked(0s)->empty());
 }
 
 TEST_CASE("what an attachment said last stays when it ends, until every other row had its turn") {
@@ -45,9 +45,9 @@ TEST_CASE("what an attachment said last stays when it ends, until every other ro
   }
   AgentId other = AgentId::random();
   for (std::size_t i = 1; i < CallMarks::kRows; ++i) REQUIRE(CallMarks::add(*marks, other));
-  CHECK((*marks)->unanswered(0s) == Agents{gone});
+  CHECK((*marks)->marked(0s) == Agents{gone});
   REQUIRE(CallMarks::add(*marks, other));
-  CHECK((*marks)->unanswered(0s).empty());
+  CHECK((*marks)->marked(0s)->empty());
 }
 
 TEST_CASE("more attachments than rows, and an agent without an id, are refused") {

@@ -36,26 +36,22 @@ Result<std::shared_ptr<DeviceTable>> DeviceTable::open(UniqueFd fd) {
 
 Result<DeviceTable::Row> DeviceTable::add(const std::shared_ptr<DeviceTable>& table,
                                           const AgentId& agent, int fd) {
-  std::lock_guard lock(table->mutex_);
-  auto free = std::ranges::find(table->used_, false);
-  if (free == table->used_.end())
-    return fail(Code::kResourceExhausted, "the table of /dev/fuse descriptors is full");
-  auto at = static_cast<std::size_t>(free - table->used_.begin());
   Record record{.agent = {}, .fd = fd, .used = 1};
   if (agent.text().size() != sizeof record.agent)
     return fail(Code::kInvalidArgument, "an agent without an id");
   std::memcpy(record.agent, agent.text().data(), sizeof record.agent);
-  if (::pwrite(table->fd_.get(), &record, sizeof record, offset_of(at)) != sizeof record)
+  auto at = table->places_.take();
+  if (!at) return fail(Code::kResourceExhausted, "the table of /dev/fuse descriptors is full");
+  Row row(table, *at);
+  if (::pwrite(table->fd_.get(), &record, sizeof record, offset_of(*at)) != sizeof record)
     return fail_errno("write the table of devices");
-  *free = true;
-  return Row(table, at);
+  return row;
 }
 
 void DeviceTable::clear(std::size_t at) {
-  std::lock_guard lock(mutex_);
   Record nothing{};
   [[maybe_unused]] ssize_t n = ::pwrite(fd_.get(), &nothing, sizeof nothing, offset_of(at));
-  used_[at] = false;
+  places_.give_back(at);
 }
 
 DeviceTable::Row::~Row() {

@@ -6,10 +6,9 @@
 
 #include <map>
 #include <memory>
-#include <mutex>
-#include <vector>
 
 #include "base/ids.h"
+#include "base/row_places.h"
 #include "base/unique_fd.h"
 
 namespace flodea {
@@ -42,12 +41,11 @@ class DeviceTable {
   static Result<std::map<AgentId, int>> read(int fd);
 
  private:
-  explicit DeviceTable(UniqueFd fd) : fd_(std::move(fd)), used_(kRows) {}
+  explicit DeviceTable(UniqueFd fd) : fd_(std::move(fd)) {}
   void clear(std::size_t at);
 
   UniqueFd fd_;
-  std::mutex mutex_;
-  std::vector<bool> used_;  // under mutex_
+  RowPlaces places_{kRows};
 };
 
 }  // namespace flodea

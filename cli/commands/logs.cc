@@ -73,8 +73,11 @@ Status take_tail(Client& client, pb::LogsRequest& request,
     request.set_cursor(entry.cursor());
   }
   grpc::Status ended = reader->Finish();
-  if (!ended.ok()) return tl::unexpected(error_of(ended, client.socket()));
-  request.clear_tail();
+  const bool lost =
+      Reconnect::is_loss(ended);  // then the rest of them is asked for like the others
+  if (!ended.ok() && !lost) return tl::unexpected(error_of(ended, client.socket()));
+  if (!request.cursor().empty() || !lost) request.clear_tail();
+  if (request.has_tail() && !shown) request.set_tail(0);
   return {};
 }
 

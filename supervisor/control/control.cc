@@ -26,8 +26,8 @@ namespace flodea::control {
 namespace {
 
 constexpr Nanos kCollectBundles = std::chrono::hours(1);
-// Bytes that were passed on this long before control was seen to have crashed may have done it.
-constexpr Nanos kSuspectFor = std::chrono::seconds(1);
+// What nothing answers may have done it, this long before control was seen to have crashed.
+constexpr Nanos kSuspectFor = std::chrono::milliseconds(250);
 
 Status check_spec(const BundleStore& bundles, const AgentSpec& spec) {
   TRY(bundles.check_entrypoint(spec.bundle, spec.runtime.entrypoint));
@@ -63,7 +63,7 @@ struct Control::Parts {
   std::unique_ptr<EventLoop> loop;
   std::unique_ptr<EventLog> events;
   std::shared_ptr<CallMarks> marks;
-  std::optional<std::set<AgentId>> suspects;
+  std::optional<CrashCounts> crashes;
   Engine* core = nullptr;  // `engine`, for callbacks of what is made before it
   std::unique_ptr<LogStore> logs;
   std::unique_ptr<BundleStore> bundles;
@@ -87,7 +87,8 @@ struct Control::Parts {
   std::thread farewell;  // ends the operators' server while the loop still answers its calls
   Status outcome;
 
-  Status open_marks();
+  void open_marks();
+  Status read_marks(StateDb& db);
   Status open_state();
   Status make_metrics();
   Status make_gateway_and_effects();
@@ -109,7 +110,7 @@ Result<std::unique_ptr<Control>> Control::create(ControlConfig config, ControlFd
   parts->fds = std::move(fds);
   parts->loop = TRY(EventLoop::create());
   std::unique_ptr<Control> control(new Control(std::move(parts)));
-  TRY(control->parts_->open_marks());
+  control->parts_->open_marks();
   TRY(control->parts_->open_state());
   TRY(control->parts_->make_metrics());
   TRY(control->parts_->make_gateway_and_effects());
@@ -133,17 +134,30 @@ Status Control::run() {
 
 // ---- making
 
-Status Control::Parts::open_marks() {
-  if (!fds.marks) return {};
-  marks = TRY(CallMarks::open(std::move(fds.marks)));
-  if (config.crashed > 0) suspects = marks->unanswered(Nanos(config.crashed) - kSuspectFor);
-  marks->clear();
-  return {};
+void Control::Parts::open_marks() {
+  if (!fds.marks) return;
+  auto opened = CallMarks::open(std::move(fds.marks));
+  if (opened)
+    marks = std::move(*opened);
+  else
+    spdlog::error("error=\"{}\"", opened.error().describe());
+}
+
+// Cleared only once they are counted: flodead tells of a crash only once.
+Status Control::Parts::read_marks(StateDb& db) {
+  if (!marks) return {};
+  if (config.crashed > 0) {
+    auto marked = TRY(marks->marked(Nanos(config.crashed) - kSuspectFor));
+    crashes = TRY(db.count_crash(marked));
+  }
+  return marks->clear();
 }
 
 Status Control::Parts::open_state() {
   std::string path = config.state_dir + "/state.db";
   auto db = TRY(StateDb::open(path));
+  if (Status read = read_marks(db); !read)
+    spdlog::error("error=\"nobody is put into quarantine: {}\"", read.error().describe());
   events = TRY(make_event_log({.path = path, .clock = clock}));
   auto logs_dir = TRY(open_directory(fds.state_dir, "logs"));
   logs = TRY(make_log_store({.directory = std::move(logs_dir),
@@ -162,7 +176,7 @@ Status Control::Parts::open_state() {
       .check_spec = [this](const AgentSpec& spec) { return bundles->check_stored(spec.bundle); },
       .random = uniform_random(),
       .closed = [this] { end(); },
-      .suspects = suspects});
+      .crashes = crashes});
   core = engine.get();
   return {};
 }
@@ -217,7 +231,8 @@ Status Control::Parts::make_gateway_and_effects() {
       .state_dir = fds.state_dir.get(),
       .spec_json = spec_json,
       .layers = [this](const AgentSpec& spec, auto done) { ensure_layers(spec, std::move(done)); },
-      .root_lost = [this](const Error& why) { fail_with(why); }};
+      .root_lost = [this](const Error& why) { fail_with(why); },
+      .marks = marks};
   effects = TRY(HostEffects::create(std::move(host), std::move(fds.root), *engine));
   return make_layers();
 }
@@ -274,7 +289,8 @@ void Control::Parts::take_over(HostFacts host) {
     host.missing.push_back("freezing idle agents under memory pressure (" + config.pressure +
                            " cannot be read)");
   if (!marks)
-    host.missing.push_back("quarantine (flodead is older than flodea-control: `flodea reload`)");
+    host.missing.push_back(
+        "quarantine (flodead and flodea-control are not of one version: `flodea reload`)");
   engine->recover(*effects, *metrics, host, [this, host](Status recovered) {
     if (!recovered) return fail_with(std::move(recovered).error());
     serve(host);

@@ -147,6 +147,16 @@ Status settle_earlier_life(Ground& g) {
   return undo_earlier_life(*g.cgroups, *g.uids, *g.journal, g.boot_id, names_of(g.earlier));
 }
 
+// Fewer agents than the settings allow: said at the start, and by `flodea node`.
+void tell_open_files(const Config& config, Ground& g) {
+  std::uint32_t agents = agents_for(g.open_files);
+  if (agents >= std::min(config.max_agents, g.host.uid_ranges())) return;
+  std::string why = "more than " + std::to_string(agents) + " agents at once (flodead may have " +
+                    std::to_string(g.open_files) + " open files: raise LimitNOFILE)";
+  spdlog::warn("missing=\"{}\"", why);
+  g.host.add_missing(std::move(why));
+}
+
 // A list, each step possible only after the one before it.
 Result<Ground> lay_ground(const Config& config, EarlierLife earlier) {
   Ground g;
@@ -171,6 +181,7 @@ Result<Ground> lay_ground(const Config& config, EarlierLife earlier) {
   g.cgroups = TRY(CgroupTree::create(std::move(hierarchies), group));
   g.uids = TRY(open_uid_ranges(g.boot_id));
   g.host = TRY(probe_host(*g.cgroups, g.uids->usable()));
+  tell_open_files(config, g);
   TRY(settle_earlier_life(g));
   g.services = TRY(g.cgroups->make(kServicesGroup, {}));
   g.operators = reloaded ? std::move(g.earlier.operators)

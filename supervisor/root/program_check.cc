@@ -7,6 +7,7 @@
 namespace flodea::root {
 namespace {
 
+constexpr std::string_view kError = "error=\"";
 constexpr std::size_t kMaxLog = 16 * 1024;  // of which the end is kept
 
 struct Check {
@@ -41,11 +42,12 @@ void finish(Check& check) {
   check.loop.unwatch(check.log.get());
   check.loop.cancel(check.timer);
   std::string reason = reason_of(check.text);
+  const bool says_why = check.text.find(kError) != std::string::npos;
   if (check.killed) return check.done.set(refused("it did not answer in time"));
   if (status && status->success()) return check.done.set(true);
   if (reason.empty() && status)
     reason = (status->signaled ? "signal " : "exit status ") + std::to_string(status->value);
-  check.done.set(refused(reason));
+  check.done.set(says_why ? refused(reason) : fail(Code::kUnimplemented, reason));
 }
 
 Status follow(EventLoop& loop, const std::shared_ptr<Check>& check, Nanos deadline) {
@@ -75,7 +77,6 @@ std::string reason_of(std::string_view log) {
   while (log.ends_with('\n')) log.remove_suffix(1);
   std::size_t line = log.rfind('\n');
   if (line != std::string_view::npos) log.remove_prefix(line + 1);
-  constexpr std::string_view kError = "error=\"";
   std::size_t at = log.find(kError);
   if (at == std::string_view::npos) return std::string(log);
   log.remove_prefix(at + kError.size());

@@ -9,7 +9,8 @@
 namespace flodea::root {
 
 // `spec` without a descriptor 2. kFailedPrecondition: it could not, or cannot be executed, and the
-// message is its reason; at the deadline it is killed.
+// message is its reason; kUnimplemented: it ended without saying why, in the words of our programs;
+// at the deadline it is killed.
 OneShot<bool> check_program(EventLoop& loop, ProgramSpec spec, Nanos deadline);
 
 // What a line of a program's log says, of `error="…"` if it has one.

@@ -22,6 +22,15 @@ OneShot<bool> ask_control(EventLoop& loop, const Programs& programs, const Users
   return check_program(loop, std::move(spec), kControlDeadline);
 }
 
+// What knows no --check says so in other words, of no use to an operator.
+Error refusal_of(Error error) {
+  if (error.code == Code::kUnimplemented)
+    error = fail(Code::kFailedPrecondition,
+                 "it is of another version than this flodead (" + error.message + ")")
+                .value();
+  return std::move(error).with_context("flodea-control");
+}
+
 // Runtimes are probed and filters compiled, as the new flodead will, and control is asked whether
 // it can read the state: what is wrong is found before anything is given up.
 Status try_programs(Programs programs, const Users& users, const std::string& state_dir) {
@@ -37,8 +46,7 @@ Status try_programs(Programs programs, const Users& users, const std::string& st
     if (outcome) {
       auto asking = ask_control(*loop, programs, users, state_dir);
       auto answer = co_await asking;
-      if (!answer)
-        outcome = tl::unexpected(std::move(answer).error().with_context("flodea-control"));
+      if (!answer) outcome = tl::unexpected(refusal_of(std::move(answer).error()));
     }
     loop->stop();
   };

@@ -147,8 +147,10 @@ Status Supervisor::admit_memory(std::uint64_t bytes) const {
 Status Supervisor::admit(const v1::StartRequest& request) const {
   if (stopping_) return fail(Code::kUnavailable, "flodead is shutting down");
   if (instances_.size() >= parts_.totals.agents)
-    return exhausted("max-agents is " + std::to_string(parts_.totals.agents),
-                     "stop agents, or raise max-agents in flodead's settings");
+    return exhausted(
+        std::to_string(parts_.totals.agents) + " agents are there, as many as flodead may have",
+        "stop agents; or raise max-agents in flodead's settings, or the limit of its "
+        "open files (LimitNOFILE)");
   return admit_memory(request.limits().memory_bytes());
 }
 

@@ -77,8 +77,7 @@ class AgentEndpoint::Self final : public agent::SelfPort {
 Result<std::shared_ptr<AgentEndpoint>> AgentEndpoint::create(
     AgentContext context, const EndpointParts& parts,
     std::shared_ptr<SerialExecutor::Strand> disk) {
-  CallMarks::Row mark;
-  if (parts.marks) mark = TRY(CallMarks::add(parts.marks, context.id));
+  CallMarks::Row mark = CallMarks::add_if_possible(parts.marks, context.id);
   std::shared_ptr<AgentEndpoint> endpoint(
       new AgentEndpoint(std::move(context), parts, std::move(mark), std::move(disk)));
   TRY(endpoint->start_server());

@@ -92,18 +92,25 @@ std::vector<PhaseTime> phases_of(const pb::Started& started) {
 }  // namespace
 
 Result<std::unique_ptr<WorkerLink>> WorkerLink::create(EventLoop& loop, UniqueFd socket,
-                                                       Epoch epoch, WorkerEvents& events) {
+                                                       Epoch epoch, WorkerEvents& events,
+                                                       CallMarks::Row mark) {
   int flags = ::fcntl(socket.get(), F_GETFL);
   if (flags < 0 || ::fcntl(socket.get(), F_SETFL, flags | O_NONBLOCK) != 0)
     return fail_errno("attach socket");
   int raw = socket.get();
-  std::unique_ptr<WorkerLink> client(new WorkerLink(loop, std::move(socket), epoch, events));
+  std::unique_ptr<WorkerLink> client(
+      new WorkerLink(loop, std::move(socket), epoch, events, std::move(mark)));
   TRY(loop.watch(raw, EPOLLIN, [self = client.get()](std::uint32_t bits) { self->turn(bits); }));
   return client;
 }
 
-WorkerLink::WorkerLink(EventLoop& loop, UniqueFd socket, Epoch epoch, WorkerEvents& events)
-    : loop_(loop), socket_(std::move(socket)), epoch_(epoch), events_(events) {
+WorkerLink::WorkerLink(EventLoop& loop, UniqueFd socket, Epoch epoch, WorkerEvents& events,
+                       CallMarks::Row mark)
+    : loop_(loop),
+      socket_(std::move(socket)),
+      epoch_(epoch),
+      events_(events),
+      mark_(std::make_shared<CallMarks::Row>(std::move(mark))) {
   counted_at_ = clock_.monotonic();
 }
 
@@ -166,7 +173,12 @@ void WorkerLink::turn(std::uint32_t events) {
   if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) == 0) return;
   if (!within_rate()) return rest();
   auto message = receive_fd_message(socket_.get());
-  if (message) return take(message->bytes);
+  if (message) {
+    auto mark = mark_;
+    mark->set(CallMarks::Row::kAtIt);
+    take(message->bytes);
+    return mark->set({});
+  }
   if (message.error().sys_errno == EAGAIN) return;
   if (message.error().code == Code::kInvalidArgument) return void(++ignored_);
   closed_ = true;  // the worker is gone, or closed its end

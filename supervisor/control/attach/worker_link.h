@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "base/call_marks.h"
 #include "base/event_loop.h"
 #include "base/fd_message.h"
 #include "base/ids.h"
@@ -61,9 +62,9 @@ class WorkerLink {
   static constexpr double kMessagesPerSecond = 50;
   static constexpr double kMessageBurst = 100;
 
-  // `events` must outlive the client.
+  // `events` must outlive the client. `mark` says when control is at a message of this worker's.
   static Result<std::unique_ptr<WorkerLink>> create(EventLoop& loop, UniqueFd socket, Epoch epoch,
-                                                    WorkerEvents& events);
+                                                    WorkerEvents& events, CallMarks::Row mark = {});
   ~WorkerLink();
 
   // The first message of each control; `calls` is the worker's end of its fresh gRPC socketpair.
@@ -75,7 +76,8 @@ class WorkerLink {
   }  // messages that were garbage or of another epoch
 
  private:
-  WorkerLink(EventLoop& loop, UniqueFd socket, Epoch epoch, WorkerEvents& events);
+  WorkerLink(EventLoop& loop, UniqueFd socket, Epoch epoch, WorkerEvents& events,
+             CallMarks::Row mark);
   void send(FdMessage message);
   void flush();
   void turn(std::uint32_t events);
@@ -88,6 +90,7 @@ class WorkerLink {
   UniqueFd socket_;
   Epoch epoch_;
   WorkerEvents& events_;
+  std::shared_ptr<CallMarks::Row> mark_;  // shared: an event may be the end of this object
   std::deque<FdMessage> unsent_;
   SystemClock clock_;
   double allowance_ = kMessageBurst;

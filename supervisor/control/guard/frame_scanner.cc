@@ -101,13 +101,31 @@ ScanResult FrameScanner::scan_request(std::span<const std::uint8_t> bytes, Nanos
     request_.payload_left = header.length;
     rest = rest.subspan(1);
     asking_ = header;
+    bool control = header.type == kSettings || header.type == kPing;
+    if (control && (header.flags & kAck) == 0) ++controls_;
     note_asked(now);
   }
   return {.verdict = Verdict::kPass, .consumed = bytes.size()};
 }
 
+// Of those frames that have one (RFC 9113 §6.4, 6.5, 6.7, 6.9): what is larger is for no parser.
+bool FrameScanner::has_its_length(const Header& header) {
+  switch (header.type) {
+    case kRstStream:
+    case kWindowUpdate:
+      return header.length == 4;
+    case kPing:
+      return header.length == 8;
+    case kSettings:
+      return (header.flags & kAck) == 0 || header.length == 0;
+    default:
+      return true;
+  }
+}
+
 FrameScanner::Decision FrameScanner::decide(const Header& header, Nanos now) {
   if (header.length > limits_.frame_bytes) return close("frame_bytes");
+  if (!has_its_length(header)) return close("protocol");
   if (continued_stream_ != 0 || header.type == kContinuation) return on_continuation(header);
   switch (header.type) {
     case kData:
@@ -166,8 +184,7 @@ FrameScanner::Decision FrameScanner::on_continuation(const Header& header) {
 FrameScanner::Decision FrameScanner::on_reset(const Header& header, Nanos now) {
   if (header.stream == 0 || header.stream > last_stream_) return close("protocol");
   if (Decision wait = take(budget_.resets, "resets", now); wait.bucket != nullptr) return wait;
-  const Stream* stream = find(header.stream);
-  if (stream != nullptr && stream->asked > Nanos{}) never_answered_ = now;
+  never_answered_ = now;
   end_stream(header.stream);
   return {};
 }
@@ -178,16 +195,17 @@ void FrameScanner::note_asked(Nanos now) {
     case kHeaders:
     case kContinuation:
       if (Stream* stream = find(asking_.stream))
-        stream->asked = now;
+        stream->asked = true;
       else
         never_answered_ = now;
       return;
+    case kRstStream:     // see on_reset
+    case kWindowUpdate:  // a number
+      return;
     case kSettings:
     case kPing:
-      if ((asking_.flags & kAck) == 0) control_asked_ = now;
-      return;
-    case kRstStream:     // see on_reset
-    case kWindowUpdate:  // four bytes
+      if ((asking_.flags & kAck) != 0) return;
+      control_asked_ = now;
       return;
     default:
       never_answered_ = now;
@@ -196,16 +214,15 @@ void FrameScanner::note_asked(Nanos now) {
 
 void FrameScanner::note_reply(const Header& header) {
   if (header.type == kData || header.type == kHeaders) {
-    if (Stream* stream = find(header.stream)) stream->asked = {};
+    if (Stream* stream = find(header.stream)) stream->asked = false;
   } else if ((header.type == kSettings || header.type == kPing) && (header.flags & kAck) != 0) {
-    control_asked_ = {};
+    if (controls_ > 0) --controls_;
   }
 }
 
 Nanos FrameScanner::unanswered() const {
-  Nanos latest = std::max(control_asked_, never_answered_);
-  for (const Stream& stream : streams_) latest = std::max(latest, stream.asked);
-  return latest;
+  if (std::ranges::any_of(streams_, &Stream::asked)) return CallMarks::Row::kAtIt;
+  return std::max(controls_ > 0 ? control_asked_ : Nanos{}, never_answered_);
 }
 
 void FrameScanner::end_stream(std::uint32_t id) {

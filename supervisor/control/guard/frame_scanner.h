@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "base/call_marks.h"
 #include "base/token_bucket.h"
 
 namespace flodea::control {
@@ -76,9 +77,9 @@ class FrameScanner {
   // WINDOW_UPDATEs that a reset by the agent has set free; nothing while a reply frame is half out.
   void take_released(std::string& out);
 
-  // When bytes last passed that the server may still be at: of a stream that has had no reply
-  // since, of SETTINGS or a PING that is not acknowledged, or of what nothing answers (a stream
-  // that the agent reset, frames of none). 0: it is at nothing.
+  // What the server may still be at: CallMarks::Row::kAtIt while a stream has had no reply since
+  // bytes of it last passed; else when last passed what nothing answers (a stream's reset, frames
+  // of none) or SETTINGS or PINGs that are not all acknowledged. 0: nothing.
   Nanos unanswered() const;
 
   bool greeted() const { return greeted_; }  // preface and first frame header have come
@@ -104,7 +105,7 @@ class FrameScanner {
     std::int64_t window = kInitialWindow;  // bytes that the agent may send
     std::uint32_t granted = 0;             // of it, beyond the initial window
     std::uint32_t held = 0;                // granted by the server, not passed on yet
-    Nanos asked{};                         // when bytes of it last passed; 0: replied to since
+    bool asked = false;                    // bytes of it passed that no reply followed
   };
   struct Decision {
     Verdict verdict = Verdict::kPass;
@@ -114,6 +115,7 @@ class FrameScanner {
 
   static Header parse(const std::array<std::uint8_t, kHeaderBytes>& bytes);
   static Decision close(const char* limit) { return {Verdict::kClose, limit, nullptr}; }
+  static bool has_its_length(const Header& header);
   static Decision take(TokenBucket& bucket, const char* limit, Nanos now);
   bool scan_preface(std::span<const std::uint8_t>& bytes);
   Decision decide(const Header& header, Nanos now);
@@ -151,8 +153,9 @@ class FrameScanner {
   std::uint64_t granted_ = 0;             // sum over streams_
   std::int64_t window_ = kInitialWindow;  // of the connection
   std::string released_;
-  Header asking_{};        // the frame whose bytes pass
-  Nanos control_asked_{};  // SETTINGS or PING
+  Header asking_{};             // the frame whose bytes pass
+  std::uint32_t controls_ = 0;  // SETTINGS and PINGs that are not acknowledged
+  Nanos control_asked_{};       // the last of them
   Nanos never_answered_{};
 };
 

@@ -279,48 +279,65 @@ TEST_CASE("a fresh connection of the same agent brings no fresh burst") {
 }
 
 TEST_CASE("the server is at a call from its first byte to the first of its reply") {
+  constexpr Nanos kAtIt = CallMarks::Row::kAtIt;
   Fixture f;
   f.request(settings());
   CHECK(f.scanner.unanswered() == kNow);
   f.reply(settings(kAck));
   CHECK(f.scanner.unanswered() == Nanos{});
-  f.request(headers(1), kNow + Nanos(1));
-  std::string message = data(1, 100, kEndStream);
-  f.request(message.substr(0, 20), kNow + Nanos(2));
-  CHECK(f.scanner.unanswered() == kNow + Nanos(2));
-  f.request(message.substr(20), kNow + Nanos(3));
-  CHECK(f.scanner.unanswered() == kNow + Nanos(3));
+  f.request(headers(1));
+  CHECK(f.scanner.unanswered() == kAtIt);
+  f.request(data(1, 100, kEndStream));
+  CHECK(f.scanner.unanswered() == kAtIt);
   f.reply(headers(1));
   CHECK(f.scanner.unanswered() == Nanos{});
-  f.request(window_update(1, 5) + settings(kAck) + ping(kAck), kNow + Nanos(4));
+  std::string message = data(1, 100);
+  f.request(message.substr(0, 20));  // after a reply
+  f.reply(headers(1));
+  CHECK(f.scanner.unanswered() == Nanos{});
+  f.request(message.substr(20));
+  CHECK(f.scanner.unanswered() == kAtIt);
+  f.reply(headers(1, kEndHeaders | kEndStream));
+  CHECK(f.scanner.unanswered() == Nanos{});
+  f.request(window_update(1, 5) + settings(kAck) + ping(kAck));
   CHECK(f.scanner.unanswered() == Nanos{});
 }
 
-TEST_CASE(
-    "a reply to one call does not hide another, nor do a reset and more bytes on one replied to") {
+TEST_CASE("a reply to one call does not hide another, and a reset is never answered") {
   Fixture f;
-  f.request(headers(1), kNow + Nanos(1));
-  f.request(headers(3), kNow + Nanos(2));
+  f.request(headers(1) + headers(3));
   f.reply(headers(3));
-  CHECK(f.scanner.unanswered() == kNow + Nanos(1));
+  CHECK(f.scanner.unanswered() == CallMarks::Row::kAtIt);
   f.request(reset(1), kNow + Nanos(3));
-  f.reply(headers(3, kEndHeaders | kEndStream));
   CHECK(f.scanner.unanswered() == kNow + Nanos(3));
-  f.request(headers(5), kNow + Nanos(4));
-  f.reply(headers(5));
-  f.request(data(5, 10), kNow + Nanos(5));
-  CHECK(f.scanner.unanswered() == kNow + Nanos(5));
-  f.reply(headers(5, kEndHeaders | kEndStream));
-  f.request(data(5, 10), kNow + Nanos(6));  // of a stream that has ended
+  f.request(reset(3), kNow + Nanos(4));  // that was replied to, and goes on
+  CHECK(f.scanner.unanswered() == kNow + Nanos(4));
+  f.request(data(3, 10), kNow + Nanos(6));  // of a stream that has ended
   CHECK(f.scanner.unanswered() == kNow + Nanos(6));
 }
 
-TEST_CASE("a ping's answer says nothing about a call") {
+TEST_CASE("an acknowledgement is of one ping or SETTINGS only, and says nothing about a call") {
   Fixture f;
-  f.request(headers(1), kNow + Nanos(1));
-  f.request(ping(), kNow + Nanos(2));
+  f.request(ping(), kNow + Nanos(1));
+  f.request(settings(), kNow + Nanos(2));
   f.reply(ping(kAck));
-  CHECK(f.scanner.unanswered() == kNow + Nanos(1));
+  CHECK(f.scanner.unanswered() == kNow + Nanos(2));
+  f.request(headers(1));
+  f.reply(settings(kAck));
+  CHECK(f.scanner.unanswered() == CallMarks::Row::kAtIt);
+}
+
+TEST_CASE("a frame whose length is fixed has that length") {
+  for (auto [type, flags, length] : {std::tuple{kRstStream, 0, 5u},
+                                     {kWindowUpdate, 0, 16'384u},
+                                     {kPing, 0, 9u},
+                                     {kSettings, int{kAck}, 6u}}) {
+    Fixture f;
+    f.request(headers(1));
+    std::uint32_t stream = type == kRstStream || type == kWindowUpdate ? 1 : 0;
+    CHECK(f.closed_for(frame(type, static_cast<std::uint8_t>(flags), stream, zeros(length))) ==
+          "protocol");
+  }
 }
 
 }  // namespace flodea::control

@@ -95,7 +95,9 @@ void Relay::remove(ConnectionId id) {
 
 void Relay::drop(Connection& connection) {
   GuardedAgent& agent = *connection.agent;
-  agent.left_at = std::max(agent.left_at, connection.scanner.unanswered());
+  // Its end is the server's to deal with, and nothing tells when that is done.
+  if (connection.scanner.open_streams() > 0) agent.left_at = clock_.monotonic();
+  agent.mark.set(agent.left_at);
   set_deadline(connection, kNever);
   buffered_ -= connection.kept_request.size() + connection.kept_reply.size();
   connections_.erase(connection.id);

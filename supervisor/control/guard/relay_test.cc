@@ -78,19 +78,19 @@ TEST_CASE("who has an unanswered call is marked, also by a connection that ended
   auto marks = *CallMarks::open(*CallMarks::make());
   AgentId id = AgentId::random();
   f.clock.advance(std::chrono::seconds(100));
-  auto unanswered = [&] { return marks->unanswered(f.clock.monotonic()).contains(id); };
+  auto marked = [&] { return marks->marked(f.clock.monotonic())->contains(id); };
   auto [worker, server] = f.connect(1000, std::move(*CallMarks::add(marks, id)));
   write(worker, kPreface + settings() + headers(1));
   f.settle();
-  CHECK(unanswered());
+  CHECK(marked());
   write(server, settings(kAck) + headers(1));
   f.settle();
-  CHECK(marks->unanswered(Nanos{}).empty());
+  CHECK(marks->marked(Nanos{})->empty());
   write(worker, data(1, 10));
   f.settle();
-  CHECK(unanswered());
+  CHECK(marked());
   f.relay->remove(f.last);
-  CHECK(unanswered());
+  CHECK(marked());
 }
 
 TEST_CASE("bytes pass both ways, and an end is passed on") {

@@ -19,7 +19,8 @@ struct StartOrder {
   AgentManifest manifest;
   bool volume_made = false;  // known to exist: not asked for again
   std::uint32_t restarts = 0;
-  Nanos received{};  // CLOCK_BOOTTIME at which control was asked for this start
+  Nanos received{};     // CLOCK_BOOTTIME at which control was asked for this start
+  Nanos adopt_after{};  // an adoption is put off for so long
 };
 
 // An instance that flodead has, as it was found.

@@ -246,7 +246,8 @@ void Engine::destroyed(const AgentId& id, Result<RemovalReceipt> receipt) {
     if (agent->stored.removal == Removal::kKeepData && may_be_there) {
       kept = {.id = id,
               .disk_bytes = agent->stored.manifest.spec.resources.disk_bytes,
-              .generation = agent->stored.record.generation};
+              .generation = agent->stored.record.generation,
+              .made = agent->stored.volume_made};
     }
     if (Status removed = parts_.db.remove(agent->stored, kept); !removed)
       receipt = tl::unexpected(std::move(removed).error());
@@ -262,9 +263,13 @@ void Engine::destroyed(const AgentId& id, Result<RemovalReceipt> receipt) {
 void Engine::destroy_later(Agent& agent, const Error& why) {
   spdlog::error("agent={} error=\"not removed yet: {}\"", agent.stored.manifest.name,
                 why.describe());
+  if (std::exchange(agent.destroy_awaited, true)) return;  // this one was asked for in between
   agent.destroy_pause = std::clamp(agent.destroy_pause * 2, kFirstDestroyPause, kLastDestroyPause);
   effects_->call_after(agent.destroy_pause, [this, id = agent.stored.id] {
-    if (Agent* found = find(id)) settle(*found);
+    Agent* found = find(id);
+    if (found == nullptr) return;
+    found->destroy_awaited = false;
+    settle(*found);
   });
 }
 

@@ -36,9 +36,9 @@ struct EngineParts {
   std::function<Status(const AgentSpec&)> check_spec;  // runtime and bundle (runtimes/runtime.h)
   std::function<double()> random;                      // uniform in [0, 1)
   std::function<void()> closed;                        // after `close`: no instance is left
-  // Whose calls the control before was at when it crashed (docs/guard.md); nothing: it did not
-  // crash.
-  std::optional<std::set<AgentId>> suspects = {};
+  // At whose messages the control before was when it crashed, and at how many crashes in a row
+  // (docs/guard.md); nothing: it did not crash.
+  std::optional<CrashCounts> crashes = {};
   std::function<AgentId()> new_id = AgentId::random;
 };
 
@@ -164,8 +164,9 @@ class Engine final : public Lifecycle, public EffectEvents {
   Status check_after(const AgentManifest& manifest);
 
   // engine_quarantine.cc
-  std::set<AgentId> convicted();
-  void quarantine(Agent& agent);
+  void judge_crashes();
+  bool quarantine(Agent& agent);
+  Nanos alone_after(const AgentId& agent);
 
   // engine_recovery.cc
   void take_inventory(Result<std::vector<ListedInstance>> instances,
@@ -213,7 +214,9 @@ class Engine final : public Lifecycle, public EffectEvents {
       applying_;  // by name, in order: the first is being prepared
   std::map<AgentId, std::unique_ptr<Agent>> agents_;
   std::map<std::string, AgentId> names_;
-  std::set<AgentId> waiting_;           // to be started
+  std::set<AgentId> waiting_;  // to be started
+  std::set<AgentId> tied_;     // any of them may have done it: adopted one by one
+  int adopted_alone_ = 0;
   std::atomic<int> frozen_agents_ = 0;  // written by the core thread
   bool watching_pressure_ = false;
   bool reviewing_ = false;

@@ -31,9 +31,10 @@ struct Engine::Agent {
   bool settling = false;  // an event from within an effect is seen by the turn that called it
   bool settle_again = false;
   bool destroying = false;
-  Nanos destroy_pause{};  // before what could not be destroyed is tried again
-  bool unsaved = false;   // `stored` is ahead of the disk
-  Nanos store_due{};      // monotonic: not stored again before
+  bool destroy_awaited = false;  // it is tried again by itself
+  Nanos destroy_pause{};         // before what could not be destroyed is tried again
+  bool unsaved = false;          // `stored` is ahead of the disk
+  Nanos store_due{};             // monotonic: not stored again before
   Nanos store_pause{};
   std::string store_trouble;        // why `stored`, or a new instance, could not be stored
   std::optional<AgentUsage> usage;  // as last read

@@ -43,7 +43,7 @@ class EngineBench {
   std::unique_ptr<Engine> engine;
   int closed = 0;
   std::set<BundleDigest> gone;                // bundles that are not stored
-  std::optional<std::set<AgentId>> suspects;  // of the next life
+  std::optional<std::set<AgentId>> suspects;  // the life before the next one crashed at them
 
   EngineBench() {
     spdlog::set_level(spdlog::level::off);
@@ -55,6 +55,8 @@ class EngineBench {
     posted.clear();
     auto db = StateDb::open(dir.path / "state.db");
     if (!db) return tl::unexpected(db.error());
+    std::optional<CrashCounts> crashes;
+    if (suspects) crashes = *db->count_crash(*suspects);
     engine = std::make_unique<Engine>(
         EngineParts{.db = std::move(*db),
                     .clock = clock,
@@ -66,7 +68,7 @@ class EngineBench {
                     },
                     .random = [] { return 0.5; },
                     .closed = [this] { ++closed; },
-                    .suspects = suspects});
+                    .crashes = crashes});
     if (before_recovery) before_recovery(*engine);
     Status outcome;
     engine->recover(effects, metrics, host, [&](Status status) { outcome = std::move(status); });

@@ -7,7 +7,7 @@
 // there may be, generations rise, and what was acknowledged holds. And once nothing goes wrong any
 // more, all comes to be as it is wanted, with nothing left over.
 //
-// It has found, and finds again where what mends it is taken out: a removal that fails and is not
+// It has found, before each was mended: a removal that fails and is not
 // tried again (destroy_later), room kept by one that could not be stored (`admitted`), an earlier
 // revision's memory taken for the current one's (resources_of_instance), a wake for the store that
 // is lost (turn), a start that is acknowledged and lost (stands), a kept volume that is forgotten

@@ -7,61 +7,68 @@
 #include "supervisor/control/lifecycle/engine_agent.h"
 
 namespace flodea::control {
-
 namespace {
 
-// Where several were there at as many crashes as each other, the next crash tells them apart: whose
-// call happened to be under way is there again by chance only. But not for ever.
 constexpr std::uint32_t kCrashes = 2;
-constexpr std::uint32_t kCrashesUndecided = 6;
+// How long each of those that may have done it is served before the next one is: longer than what
+// did it takes to do it again.
+constexpr Nanos kAlone = std::chrono::milliseconds(250);
 
+// Those that were there at most crashes in a row, two or more.
 std::set<AgentId> most_suspect(const CrashCounts& counts) {
-  std::uint32_t most = 0;
+  std::uint32_t most = kCrashes;
+  for (const auto& [agent, crashes] : counts) most = std::max(most, crashes);
   std::set<AgentId> agents;
   for (const auto& [agent, crashes] : counts) {
-    if (crashes > most) agents.clear();
-    most = std::max(most, crashes);
     if (crashes == most) agents.insert(agent);
   }
-  bool decided = most >= kCrashes && (agents.size() == 1 || most >= kCrashesUndecided);
-  return decided ? agents : std::set<AgentId>();
+  return agents;
 }
 
 }  // namespace
 
-// Ends that are no crashes (kill -9, an upgrade) come between two crashes without a trace: who
-// brings control down may wait for one.
-std::set<AgentId> Engine::convicted() {
-  if (!parts_.suspects) return {};
-  auto counts = parts_.db.count_crash(*parts_.suspects);
-  if (!counts) {
-    spdlog::error("error=\"nobody is put into quarantine: {}\"", counts.error().describe());
-    return {};
-  }
-  std::set<AgentId> agents = most_suspect(*counts);
-  if (agents.empty()) return {};
+// Before the inventory. Ends that are no crashes (kill -9, an upgrade) come between two crashes
+// without a trace: who brings control down may wait for one. Where several were there, somebody's
+// call was under way by chance: nobody is convicted, they are adopted one by one, and should it
+// happen again, those that were not served yet were not there.
+void Engine::judge_crashes() {
+  if (!parts_.crashes) return;
+  std::set<AgentId> agents = most_suspect(*parts_.crashes);
+  std::erase_if(agents, [this](const AgentId& id) { return find(id) == nullptr; });
+  if (agents.size() > 1) tied_ = std::move(agents);
+  if (agents.size() != 1 || !quarantine(*find(*agents.begin()))) return;
   if (Status forgotten = parts_.db.forget_crashes(); !forgotten)
     spdlog::error("error=\"{}\"", forgotten.error().describe());
-  return agents;
 }
 
-// Before the inventory: its instance, if there is one, is then released and never attached.
-void Engine::quarantine(Agent& agent) {
+// Its instance, if there is one, is then released and never attached. False: it could not be
+// stored, and is still under suspicion.
+bool Engine::quarantine(Agent& agent) {
   const StoredAgent& stored = agent.stored;
-  if (!stored.desired_running || stored.record.state == AgentState::kFailed) return;
   AgentState from = stored.record.state;
-  Record next = stored.record;
-  next.state = AgentState::kFailed;
-  next.reason = Reason::kQuarantine;
-  next.message =
-      "crashes of flodea-control in a row came while it was at a call of this agent; "
+  if (from == AgentState::kFailed || from == AgentState::kStopped) return true;
+  StoredAgent next = stored;
+  Record& record = next.record;
+  record.state = stored.desired_running ? AgentState::kFailed : AgentState::kStopped;
+  record.reason = Reason::kQuarantine;
+  record.message =
+      "flodea-control crashed again and again while it was at a message of this agent; "
       "`flodea start " +
       stored.manifest.name + "` takes it out of quarantine";
-  next.stop_cause = StopCause::kNone;
-  next.after.reset();
-  next.incarnation = stored.incarnation;  // a replacement that was under way may be what did it
-  keep(agent, next);
+  record.stop_cause = StopCause::kNone;
+  record.after.reset();
+  record.incarnation = stored.incarnation;  // a replacement under way may be what did it
+  next.state_since = parts_.clock.wall();
+  next.next_start = {};
+  bool saved = save(agent, next, Durability::kDurable);
+  agent.unsaved = !saved;
+  agent.stored = std::move(next);
   announce(agent, from);
+  return saved;
+}
+
+Nanos Engine::alone_after(const AgentId& agent) {
+  return tied_.contains(agent) ? kAlone * ++adopted_alone_ : Nanos{};
 }
 
 }  // namespace flodea::control

@@ -104,21 +104,44 @@ TEST_CASE("where two agents were there at both crashes, the next one tells them 
     f.next_control({{chatty}});  // what was counted before is settled
     CHECK(f.state("other") == "running");
   }
-  SECTION("both, always: then it is both") {
-    for (int crash = 3; crash < 6; ++crash) f.next_control({{bad, chatty}});
-    CHECK(f.state() == "running");
+  SECTION("both, always: they are adopted one by one until it shows") {
+    f.effects.take();
+    for (int crash = 3; crash < 9; ++crash) f.next_control({{bad, chatty}});
+    f.effects.adopted_after.clear();
     f.next_control({{bad, chatty}});
-    CHECK(f.state() == "failed");
-    CHECK(f.state("other") == "failed");
+    CHECK(f.state() == "running");
+    CHECK(f.state("other") == "running");
+    auto later = f.effects.adopted_after;
+    std::ranges::sort(later);
+    CHECK(later.size() == 2);
+    CHECK((later[0] > 0s && later[1] >= later[0] + 250ms));
   }
 }
 
-TEST_CASE("an agent that its operator has stopped is not put into quarantine") {
+TEST_CASE("a conviction that cannot be stored is made again by the next control") {
+  Fixture f;
+  AgentId bad = f.id("ledger");
+  f.next_control({{bad}});
+  f.store_fails(true);
+  f.next_control({{bad}});
+  CHECK(f.state() == "failed");
+  f.store_fails(false);
+  f.effects.take();
+  f.next_control({{bad}});
+  CHECK(f.state() == "failed");
+  CHECK(std::ranges::count(f.effects.take(), "adopt 1") == 1);  // the other one
+}
+
+TEST_CASE("an agent that is to stop, and brings control down instead, is ended at once") {
   Fixture f;
   AgentId id = f.id("ledger");
-  f.next_control({{id}});
   f.engine->stop("ledger", Asked(false, "uid 7"), [](auto) {});
   f.run_posted();
   f.next_control({{id}});
-  CHECK(f.state() != "failed");
+  CHECK(f.state() == "stopping");
+  f.effects.take();
+  f.next_control({{id}});
+  CHECK(f.state() == "stopped");
+  CHECK(f.view()->reason == "quarantine");
+  CHECK(std::ranges::count(f.effects.take(), "release 1") == 1);
 }

@@ -19,11 +19,8 @@ void Engine::recover(Effects& effects, Metrics& metrics, HostFacts host,
   host_ = std::move(host);
   auto agents = parts_.db.load();
   if (!agents) return done(tl::unexpected(std::move(agents).error()));
-  std::set<AgentId> guilty = convicted();
-  for (const StoredAgent& stored : *agents) {
-    begin(stored);
-    if (guilty.contains(stored.id)) quarantine(*find(stored.id));
-  }
+  for (const StoredAgent& stored : *agents) begin(stored);
+  judge_crashes();
   effects_->inventory([this, done = std::move(done)](auto instances) {
     take_inventory(std::move(instances), done);
   });
@@ -92,7 +89,8 @@ void Engine::take_instance(const ListedInstance& instance) {
                             .manifest = agent->stored.manifest,
                             .volume_made = true,
                             .restarts = agent->stored.record.restarts,
-                            .received = {}},
+                            .received = {},
+                            .adopt_after = alone_after(instance.agent)},
                            instance);
   }
   if (!ours)

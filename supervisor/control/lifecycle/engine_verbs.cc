@@ -123,7 +123,8 @@ Status Engine::check_apply(const AgentManifest& manifest) {
   Agent* agent = find(manifest.name);
   if (agent == nullptr) {
     auto kept = TRY(parts_.db.kept_volume(manifest.name));
-    return check_host(manifest.spec, kept ? std::optional(kept->disk_bytes) : std::nullopt);
+    return check_host(manifest.spec,
+                      kept && kept->made ? std::optional(kept->disk_bytes) : std::nullopt);
   }
   if (agent->stored.removal != Removal::kNone) return being_removed(manifest.name);
   if (manifest == agent->stored.manifest) return {};
@@ -156,6 +157,7 @@ Result<ApplyOutcome::Kind> Engine::create_agent(Applying& applying) {
   stored.manifest = std::move(applying.manifest);
   stored.created = stored.state_since = parts_.clock.wall();
   stored.boot_id = host_.boot_id;
+  stored.volume_made = kept && kept->made;
   if (kept) stored.record.generation = kept->generation;
   const std::string& by = applying.options.by;
   TRY(parts_.db.save(stored, Durability::kDurable, {.author = by, .created = stored.created}));

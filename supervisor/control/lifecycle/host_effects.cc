@@ -54,7 +54,8 @@ HostInstance& HostEffects::place(StartOrder order) {
                                                                  .events = events_,
                                                                  .epoch = epoch_,
                                                                  .kill = kill_it,
-                                                                 .strain = strain},
+                                                                 .strain = strain,
+                                                                 .marks = parts_.marks},
                                             std::move(order));
   return *instance;
 }

@@ -38,6 +38,7 @@ struct HostParts {
   std::function<void(const AgentSpec&, std::function<void(Result<std::vector<BundleDigest>>)>)>
       layers;
   std::function<void(const Error&)> root_lost;  // flodead is gone: this control ends
+  std::shared_ptr<CallMarks> marks = {};        // none: a crash leaves no trace
 };
 
 struct HostInstance;

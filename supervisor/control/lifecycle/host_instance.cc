@@ -46,7 +46,8 @@ HealthSources HostInstance::health_sources() {
 }
 
 Status HostInstance::attach(UniqueFd socket, UniqueFd calls) {
-  link = TRY(WorkerLink::create(surroundings.loop, std::move(socket), surroundings.epoch, *this));
+  link = TRY(WorkerLink::create(surroundings.loop, std::move(socket), surroundings.epoch, *this,
+                                CallMarks::add_if_possible(surroundings.marks, order.id)));
   link->attach(launch_order(), std::move(calls));
   return {};
 }

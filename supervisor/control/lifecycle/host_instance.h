@@ -16,6 +16,7 @@ struct InstanceSurroundings {
   Epoch epoch;
   std::function<void(const InstanceKey&, const std::string& reason)> kill;
   std::function<std::optional<CgroupStrain>(const AgentId&)> strain;
+  std::shared_ptr<CallMarks> marks;
 };
 
 struct HostInstance final : WorkerEvents {

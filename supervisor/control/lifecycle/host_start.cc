@@ -86,11 +86,19 @@ void HostEffects::send_start_on(const Key& key, std::vector<BundleDigest> layers
 
 void HostEffects::adopt(StartOrder order, const ListedInstance& instance) {
   Key key(order.id, order.generation);
+  Nanos later = order.adopt_after;
   HostInstance& placed = place(std::move(order));
   if (instance.state == ListedInstance::State::kExited) placed.exit = instance.exit;
-  root_->adopt(key.first, key.second, [this, key](Result<StartedInstance> reply) {
-    started(key, std::move(reply), true);
-  });
+  auto adopt_now = [this, key] {
+    if (find(key) == nullptr) return;
+    root_->adopt(key.first, key.second, [this, key](Result<StartedInstance> reply) {
+      started(key, std::move(reply), true);
+    });
+  };
+  if (later > Nanos{})
+    parts_.loop.call_after(later, adopt_now);
+  else
+    adopt_now();
   open_logs(key.first, placed.order.manifest);
 }
 

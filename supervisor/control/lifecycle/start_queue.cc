@@ -58,8 +58,9 @@ std::optional<Held> held_back(const AgentSpec& spec, const std::vector<AwaitedAg
     return no_room(Hold::kPids, "processes", std::to_string(needs.pids), std::to_string(pids),
                    std::to_string(capacity.pids));
   if (used.agents >= capacity.agents)
-    return Held{Hold::kAgents, "waits for another agent's end: " + std::to_string(used.agents) +
-                                   " are there, as many as flodead may have"};
+    return Held{Hold::kAgents,
+                "waits for another agent's end: " + std::to_string(used.agents) +
+                    " are there, as many as flodead may have (max-agents, or its open files)"};
   if (used.starting >= capacity.starting)
     return Held{Hold::kTurn,
                 "waits for its turn: " + std::to_string(used.starting) + " others are starting"};

@@ -32,6 +32,7 @@ void LogDrain::attach(std::shared_ptr<AgentLog> agent, Generation generation, Un
   pipe->last_seq = agent->log->stored_seq(generation);
   pipe->generation = generation;
   pipe->fd = std::move(fd);
+  pipe->mark = CallMarks::add_if_possible(marks_, agent->id);
   Key key{agent->id, generation};
   pipe->agent = std::move(agent);
   if (auto old = pipes_.find(key); old != pipes_.end()) end(PipePtr(old->second));
@@ -108,7 +109,9 @@ void LogDrain::turn(const PipePtr& pipe) {
     return end(pipe);
   }
   if (peeked->empty()) return nothing_more(pipe, 0);
+  pipe->mark.set(CallMarks::Row::kAtIt);
   FrameBatch batch = read_frames(*peeked, pipe->last_seq, pipe->resumed);
+  pipe->mark.set({});
   if (batch.consumed == 0 && !batch.broken) return nothing_more(pipe, peeked->size());
   if (!store(pipe, batch)) return;
   auto consumed = tee_.discard(pipe->fd.get(), batch.consumed);

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "base/call_marks.h"
 #include "base/event_loop.h"
 #include "base/token_bucket.h"
 #include "supervisor/control/monitoring/log_pipe.h"
@@ -58,11 +59,12 @@ class LogDrain {
     std::function<void(const AgentId&)> on_stored;
   };
   LogDrain(EventLoop& loop, const Clock& clock, const LogStoreLimits& limits, LogTee tee,
-           Hooks hooks)
+           std::shared_ptr<CallMarks> marks, Hooks hooks)
       : loop_(loop),
         clock_(clock),
         limits_(limits),
         tee_(std::move(tee)),
+        marks_(std::move(marks)),
         hooks_(std::move(hooks)) {}
 
   void attach(std::shared_ptr<AgentLog> agent, Generation generation, UniqueFd pipe);
@@ -76,6 +78,7 @@ class LogDrain {
     std::shared_ptr<AgentLog> agent;
     Generation generation;
     UniqueFd fd;
+    CallMarks::Row mark;
     std::uint64_t last_seq = 0;
     bool resumed = true;
     bool ready = false;                       // in ready_
@@ -112,6 +115,7 @@ class LogDrain {
   const Clock& clock_;
   const LogStoreLimits limits_;
   LogTee tee_;
+  std::shared_ptr<CallMarks> marks_;
   Hooks hooks_;
   std::map<Key, PipePtr> pipes_;
   std::deque<PipePtr> ready_;

@@ -69,7 +69,7 @@ class EncryptedLogStore final : public LogStore {
       : config_(std::move(config)),
         keys_(std::move(keys)),
         loop_(std::move(loop)),
-        drain_(*loop_, config_.clock, config_.limits, std::move(tee),
+        drain_(*loop_, config_.clock, config_.limits, std::move(tee), config_.marks,
                {.on_limit = [this](const AgentId& agent,
                                    const std::string& message) { tell(agent, message); },
                 .on_stored = [this](const AgentId& agent) { subscribers_.call(agent); }}),

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "base/call_marks.h"
 #include "base/clock.h"
 #include "base/ids.h"
 #include "base/log_frame.h"
@@ -95,6 +96,7 @@ struct LogStoreConfig {
   // store's thread (`open`: the caller's); must not block.
   std::function<void(const AgentId&, const std::string& message)> on_limit;
   LogStoreLimits limits{};
+  std::shared_ptr<CallMarks> marks = {};  // none: a crash leaves no trace
 };
 
 Result<std::unique_ptr<LogStore>> make_log_store(LogStoreConfig config);

@@ -129,7 +129,8 @@ Status run_with(sqlite::Database& db, std::string_view sql, const std::string& p
 Result<KeptVolume> read_kept(const Statement& row) {
   return KeptVolume{.id = TRY(AgentId::parse(row.text(0))),
                     .disk_bytes = static_cast<std::uint64_t>(row.integer(1)),
-                    .generation = {static_cast<std::uint64_t>(row.integer(2))}};
+                    .generation = {static_cast<std::uint64_t>(row.integer(2))},
+                    .made = row.integer(3) != 0};
 }
 
 }  // namespace
@@ -217,18 +218,19 @@ Status StateDb::remove(const StoredAgent& agent, const std::optional<KeptVolume>
   TRY(run_with(db_, "DELETE FROM kept_volumes WHERE name=?1", agent.manifest.name));
   if (keep) {
     auto row = TRY(db_.prepare(
-        "INSERT INTO kept_volumes (name, id, disk, generation) VALUES (?1, ?2, ?3, ?4)"));
+        "INSERT INTO kept_volumes (name, id, disk, generation, made) VALUES (?1, ?2, ?3, ?4, ?5)"));
     row.bind(1, agent.manifest.name)
         .bind(2, keep->id.text())
         .bind(3, number(keep->disk_bytes))
-        .bind(4, number(keep->generation.value));
+        .bind(4, number(keep->generation.value))
+        .bind(5, number(keep->made));
     TRY(row.run());
   }
   return transaction.commit();
 }
 
 Result<std::optional<KeptVolume>> StateDb::kept_volume(const std::string& name) {
-  auto row = TRY(db_.prepare("SELECT id, disk, generation FROM kept_volumes WHERE name=?1"));
+  auto row = TRY(db_.prepare("SELECT id, disk, generation, made FROM kept_volumes WHERE name=?1"));
   row.bind(1, name);
   if (!TRY(row.step())) return std::nullopt;
   KeptVolume kept = TRY(read_kept(row));
@@ -236,7 +238,7 @@ Result<std::optional<KeptVolume>> StateDb::kept_volume(const std::string& name) 
 }
 
 Result<std::vector<KeptVolume>> StateDb::kept_volumes() {
-  auto rows = TRY(db_.prepare("SELECT id, disk, generation FROM kept_volumes"));
+  auto rows = TRY(db_.prepare("SELECT id, disk, generation, made FROM kept_volumes"));
   std::vector<KeptVolume> out;
   while (TRY(rows.step())) out.push_back(TRY(read_kept(rows)));
   return out;

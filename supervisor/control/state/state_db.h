@@ -57,6 +57,7 @@ struct KeptVolume {
   AgentId id;
   std::uint64_t disk_bytes = 0;
   Generation generation;  // the next agent's instances count on from here
+  bool made = true;       // false: it may be there
 };
 
 using CrashCounts = std::map<AgentId, std::uint32_t>;

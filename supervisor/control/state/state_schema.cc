@@ -47,6 +47,7 @@ constexpr std::array<const char*, StateDb::kSchemaVersion> kMigrations{R"sql(
   UPDATE revisions SET bundle = json_extract(manifest, '$.spec.bundle') WHERE json_valid(manifest);
 )sql",
                                                                        R"sql(
+  ALTER TABLE kept_volumes ADD COLUMN made INTEGER NOT NULL DEFAULT 1;
   CREATE TABLE crash_suspects (agent TEXT PRIMARY KEY, crashes INTEGER NOT NULL) WITHOUT ROWID;
 )sql"};
 
@@ -70,9 +71,12 @@ Result<std::int64_t> known_version(sqlite::Database& db, const std::string& path
   if (!fresh && application != kApplicationId)
     return unusable_state(path, "is a database of another program");
   if (version > StateDb::kSchemaVersion) {
-    return unusable_state(path, "was written by a later Flodea (schema " + std::to_string(version) +
-                                    ", this build knows " +
-                                    std::to_string(StateDb::kSchemaVersion) + ")");
+    Error error = fail(Code::kDataLoss, path + " was written by a later Flodea (schema " +
+                                            std::to_string(version) + ", this build knows " +
+                                            std::to_string(StateDb::kSchemaVersion) + ")")
+                      .value();
+    return tl::unexpected(
+        std::move(error).with_remedy("install that version again: the state is as it was"));
   }
   return version;
 }

@@ -55,7 +55,9 @@ class FakeEffects final : public Effects {
   void start(StartOrder order) override {
     note("start " + number(order.generation) + (order.volume_made ? "" : " new"));
   }
+  std::vector<Nanos> adopted_after;
   void adopt(StartOrder order, const ListedInstance&) override {
+    adopted_after.push_back(order.adopt_after);
     note("adopt " + number(order.generation));
   }
   void cancel(const AgentId&, Generation g) override { note("cancel " + number(g)); }
