@@ -74,7 +74,7 @@ class KillAll(unittest.TestCase):
             promised = numbers(lines[:start], "acknowledged")
             found = numbers(lines[start:start + 1], "found")[0]
             self.assertGreaterEqual(found, max(promised, default=0), f"{name} lost what was acknowledged")
-        self.assertEqual(host.inspect("idle")["state"], "STATE_RUNNING")
+        host.wait_until(lambda: host.inspect("idle")["state"] == "STATE_RUNNING", "the idle agent does not run again")
         self.assertEqual(host.inspect("stopped")["state"], "STATE_STOPPED")
 
 
