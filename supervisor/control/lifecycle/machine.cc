@@ -398,7 +398,8 @@ class Stepper {
     to(AgentState::kBackoff, ending.reason, ending.message + count);
     r_.stop_cause = StopCause::kNone;
     r_.due = now_ + backoff_delay(desired_.restart, r_.in_a_row, random_);
-    if (r_.in_a_row < Restart::kNoEnd) ++r_.in_a_row;
+    // What vanished with the supervisor or the host says nothing about how the next start will go.
+    if (seen_.presence != Presence::kAbsent && r_.in_a_row < Restart::kNoEnd) ++r_.in_a_row;
     wake_at(r_.due);
   }
 

@@ -494,3 +494,18 @@ TEST_CASE("an operator's stop counts more than a hung agent") {
   b.release();
   CHECK(b.record.state == AgentState::kStopped);
 }
+
+TEST_CASE("an agent that went with its supervisor does not wait longer each time") {
+  Bench b;
+  b.desired.restart.policy = RestartPolicy::kNever;
+  b.run();
+  for (int deaths = 0; deaths < 10; ++deaths) {
+    b.seen = {};  // all that was there is gone
+    b.settle();
+    REQUIRE(b.record.state == AgentState::kBackoff);
+    CHECK(b.record.due - b.now == b.desired.restart.initial);
+    b.now = b.record.due;
+    b.run();
+    REQUIRE(b.record.state == AgentState::kRunning);
+  }
+}
