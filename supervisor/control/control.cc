@@ -143,14 +143,21 @@ void Control::Parts::open_marks() {
     spdlog::error("error=\"{}\"", opened.error().describe());
 }
 
-// Cleared only once they are counted: flodead tells of a crash only once.
+// Cleared only once they are counted: flodead tells of a crash only once. And also where they
+// cannot be: what they say is of that crash alone.
 Status Control::Parts::read_marks(StateDb& db) {
   if (!marks) return {};
+  Status counted;
   if (config.crashed > 0) {
-    auto marked = TRY(marks->marked(Nanos(config.crashed) - kSuspectFor));
-    crashes = TRY(db.count_crash(marked));
+    auto marked = marks->marked(Nanos(config.crashed) - kSuspectFor);
+    auto counts = marked ? db.count_crash(*marked) : tl::unexpected(marked.error());
+    if (counts)
+      crashes = std::move(*counts);
+    else
+      counted = tl::unexpected(counts.error());
   }
-  return marks->clear();
+  TRY(marks->clear());
+  return counted;
 }
 
 Status Control::Parts::open_state() {
