@@ -1,6 +1,7 @@
 """Agents that live on with the previous commit's worker, runtimes and SDKs, under the supervisor of this one: whatever of it is killed,
 executed again or upgraded, they do not notice. `scripts/previous_worker` builds what they live on with."""
 import os
+import sys
 import unittest
 
 from flodea_host import BUILD, TREE, Host
@@ -61,4 +62,7 @@ class PreviousWorker(SuccessionTest):
 
 
 if __name__ == "__main__":
+    if not os.path.exists(os.path.join(PREVIOUS, "commit")):
+        print("scripts/previous_worker has built nothing: there is no commit before this one")
+        sys.exit(77)
     unittest.main(verbosity=2)
