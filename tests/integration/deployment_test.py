@@ -1,6 +1,8 @@
 """Who starts when, what becomes of a revision that does not run, and agents under memory pressure: through the built programs."""
 import json
 import os
+import signal
+import subprocess
 import tempfile
 import unittest
 
@@ -108,10 +110,15 @@ class PutBack(unittest.TestCase):
             with self.subTest("apply --wait"):
                 host.deploy("ledger", WORKS + "# and again\n", readiness=READY)
                 self.assertEqual(host.inspect("ledger")["proven_revision"], "3")
-            with self.subTest("it ran for a while"), self.assertRaises(Refused) as refused:
-                host.deploy("ledger", WORKS.replace("flodea.agent.wait_stop()", "import time; time.sleep(1); raise SystemExit(3)"),
-                            readiness=READY)
-            self.assertIn("revision 4 failed, revision 3 is put back as revision 5: exit code 3", refused.exception.stderr)
+            with self.subTest("it ran, and ends before it is proven"), host.follow_events("--tail", "0") as events:
+                directory = host.bundle("ledger", WORKS + "# the last\n", readiness=READY)
+                applying = subprocess.Popen(host.command("apply", "-f", directory, "--wait"), stdout=subprocess.DEVNULL,
+                                            stderr=subprocess.PIPE, text=True)
+                events.wait_event(agent="ledger", to="running")
+                os.kill(host.agent_pid("ledger"), signal.SIGKILL)
+                _, error = applying.communicate(timeout=60)
+                self.assertEqual(applying.returncode, 1)
+                self.assertIn("revision 4 failed, revision 3 is put back as revision 5: killed by SIGKILL", error)
 
 
 class Pressure(unittest.TestCase):
