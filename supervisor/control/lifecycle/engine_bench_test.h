@@ -30,15 +30,7 @@ class EngineBench {
   RecordingEvents events;
   CountingMetrics metrics;
   FakeEffects effects;
-  HostFacts host{.epoch = {1},
-                 .boot_id = "boot",
-                 .cpus = 2,
-                 .memory_bytes = 1ull << 30,
-                 .max_memory_bytes = 1ull << 30,
-                 .max_pids = 1000,
-                 .max_agents = 100,
-                 .limits = {"memory", "swap", "pids", "cpu"},
-                 .runtimes = {{"python", "3.11.2"}, {"javascript", "20.1.0"}, {"wasm", "48.0.8"}}};
+  HostFacts host = small_host();
   std::vector<std::function<void()>> posted;
   std::unique_ptr<Engine> engine;
   int closed = 0;

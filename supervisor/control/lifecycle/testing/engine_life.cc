@@ -13,15 +13,9 @@ Status nothing_wrong(const AgentSpec&) { return {}; }
 }  // namespace
 
 EngineLife::EngineLife(const std::filesystem::path& directory) : directory_(directory) {
-  facts_ = {.epoch = {1},
-            .boot_id = "boot 0",
-            .cpus = 1,
-            .memory_bytes = 1ull << 30,
-            .max_memory_bytes = 1ull << 30,
-            .max_pids = 1000,
-            .max_agents = 100,
-            .limits = {"memory", "swap", "pids", "cpu"},
-            .runtimes = {{"python", "3.11.2"}}};
+  facts_ = small_host();
+  facts_.cpus = 1;
+  facts_.boot_id = "boot 0";
   events_.on_record = [this](const Event& event) { on_event(event); };
   be_born();
 }

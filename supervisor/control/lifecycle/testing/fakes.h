@@ -10,6 +10,18 @@
 
 namespace flodea::control::testing {
 
+inline HostFacts small_host() {
+  return {.epoch = {1},
+          .boot_id = "boot",
+          .cpus = 2,
+          .memory_bytes = 1ull << 30,
+          .max_memory_bytes = 1ull << 30,
+          .max_pids = 1000,
+          .max_agents = 100,
+          .limits = {"memory", "swap", "pids", "cpu"},
+          .runtimes = {{"python", "3.11.2"}, {"javascript", "20.1.0"}, {"wasm", "48.0.8"}}};
+}
+
 class RecordingEvents final : public EventLog {
  public:
   std::vector<Event> all;
