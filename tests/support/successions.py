@@ -139,6 +139,7 @@ class SuccessionTest(HostTest):
             self.assertEqual(self.fleet.problems(), [])  # last: it reads all logs from their beginning
         print(f"{self.id().split('.')[-1]}: {len(self.fleet.names)} agents, {count} rounds; longest call of an agent p50 "
               f"{percentile(pauses, 0.5):.0f} ms, p99 {percentile(pauses, 0.99):.0f} ms, of all {max(pauses):.0f} ms; "
-              f"all are served again after p50 {percentile(adopted, 0.5):.2f} s, at most {max(adopted):.2f} s", flush=True)
+              f"all are served again after p50 {percentile(adopted, 0.5):.2f} s, at most {max(adopted):.2f} s; "
+              f"writes that are not known to have happened so far: {self.fleet.unknown()}", flush=True)
         self.assertLessEqual(percentile(pauses, 0.99), LONGEST_PAUSE * PATIENCE)
         self.assertLessEqual(max(adopted), LONGEST_ABSENCE * PATIENCE)

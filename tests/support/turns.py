@@ -8,15 +8,34 @@ from typing import NamedTuple
 
 from flodea_host import BUILD, Lines
 
+# Beside the call that may be sent again, a write with a key, which happens once (or its version would not be the one asked for), and a
+# write without: that one may be unknown to have happened, once the supervisor is another.
 PYTHON = """
-import flodea, time
-n = 0
+import base64, flodea, time
+
+def plain():
+    try: return int(flodea.store.get("plain").value)
+    except flodea.NotFound: return 0
+
+n = version = acknowledged = 0
 while not flodea.agent.stop_requested():
     n += 1
     began, said = time.monotonic(), "ok"
     try: flodea.clock.now()
     except Exception as error: said = repr(error)
-    print(f"turn {n} ms={(time.monotonic() - began) * 1000:.1f} {said}", flush=True)
+    took = (time.monotonic() - began) * 1000
+    try:
+        version = flodea.store.put("keyed", str(n), if_version=version)
+        try:
+            flodea.call("flodea.storage.v1.Store/Put",
+                        {"key": base64.b64encode(b"plain").decode(), "value": base64.b64encode(str(n).encode()).decode()})
+            acknowledged = n
+        except flodea.Unavailable as error: print("not known:", error, flush=True)
+        found = plain()
+        if found not in (acknowledged, n): said = f"plain is {found}, {acknowledged} was acknowledged"
+        acknowledged = found
+    except Exception as error: said = repr(error)
+    print(f"turn {n} ms={took:.1f} {said}", flush=True)
     flodea.clock.sleep(0.1)
 """
 JAVASCRIPT = """
@@ -112,6 +131,10 @@ class Fleet:
             if failed:
                 found.append(f"{name}: calls failed: {failed[:5]}")
         return found
+
+    def unknown(self):
+        """How many calls ended with UNAVAILABLE, as those that have no key may."""
+        return sum(line.startswith("not known: UNAVAILABLE") for name in self.names for line in self.host.logs(name))
 
     def longest_calls(self, moment):
         """Milliseconds of each agent's longest call since then."""
