@@ -72,25 +72,23 @@ Status print_plan(Session& session, const std::vector<pb::ApplyResponse>& previe
   return {};
 }
 
-// All are asked for before any is waited for: one may need another.
+// All are asked for before any is waited for: one may need another. Those that others come after
+// are the first: in any other order the old manifests and the new might make a ring together.
 Status apply_all(Session& session, std::vector<Deployment>& deployments, bool wait) {
   if (deployments.size() == 1)
     return deploy(session, deployments.front(), wait ? Wish::kApplyAndWait : Wish::kApply);
+  Client* client = TRY(session.client());
+  TRY(sort_batch(*client, deployments));
   std::size_t failed = 0;
-  auto run = [&](Deployment& deployment, Wish wish) {
-    auto done = deploy(session, deployment, wish);
-    if (done) return true;
+  auto note = [&](const Status& done) {
+    if (done) return;
     session.progress.clear();
     say_error(done.error());
     ++failed;
-    return false;
   };
-  std::vector<Deployment*> applied;
+  for (Deployment& deployment : deployments) note(deploy(session, deployment, Wish::kApply));
   for (Deployment& deployment : deployments) {
-    if (run(deployment, Wish::kApply)) applied.push_back(&deployment);
-  }
-  for (Deployment* deployment : applied) {
-    if (wait) run(*deployment, Wish::kAwait);
+    if (wait && deployment.applied) note(await(session, deployment));
   }
   if (failed == 0) return {};
   return fail(Code::kAborted, fmt::format("{} of {} agents failed", failed, deployments.size()));

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <filesystem>
 
 #include "cli/commands/targets.h"
@@ -47,6 +48,26 @@ Result<std::vector<std::string>> expand(const std::vector<std::string>& paths, D
   return files;
 }
 
+constexpr std::size_t kMaxPlan = 4 << 20;  // bytes, of the supervisor's
+
+Status check_size(const pb::PlanRequest& request) {
+  if (request.ByteSizeLong() <= kMaxPlan) return {};
+  auto error = fail(Code::kInvalidArgument, "these manifests have more than 4Mi together").value();
+  return tl::unexpected(std::move(error).with_remedy("apply fewer at a time"));
+}
+
+// "manifests[2].spec.after": of the third, its own field.
+Error locate(Error error, const std::vector<Deployment>& deployments) {
+  std::size_t index = 0;
+  int read = 0;
+  if (std::sscanf(error.field.c_str(), "manifests[%zu]%n", &index, &read) != 1 || read == 0 ||
+      index >= deployments.size())
+    return error;
+  error.field.erase(0, static_cast<std::size_t>(read));
+  if (error.field.starts_with('.')) error.field.erase(0, 1);
+  return deployments[index].manifest.locate(std::move(error));
+}
+
 std::string directory_of(const std::string& file) {
   std::string parent = fs::path(file).parent_path().string();
   return parent.empty() ? "." : parent;
@@ -80,14 +101,41 @@ Result<AgentsByName> agents_by_name(Client& client, const std::string& selector)
   return agents;
 }
 
+After after_of(const AgentsByName& agents) {
+  After after;
+  for (const auto& [name, agent] : agents)
+    after[name] = {agent.spec().after().begin(), agent.spec().after().end()};
+  return after;
+}
+
 Result<std::vector<pb::ApplyResponse>> preview_batch(Session& session,
                                                      std::vector<Deployment>& deployments) {
   Client* client = TRY(session.client());
   for (Deployment& deployment : deployments) TRY(upload(session, deployment));
-  std::vector<pb::ApplyResponse> previews;
+  pb::PlanRequest request;
   for (const Deployment& deployment : deployments)
-    previews.push_back(TRY(dry_run(*client, deployment)));
-  return previews;
+    *request.add_manifests() = deployment.manifest.message;
+  TRY(check_size(request));
+  auto plan = client->call(&pb::Operators::Stub::Plan, request);
+  if (!plan) return tl::unexpected(locate(std::move(plan).error(), deployments));
+  return std::vector<pb::ApplyResponse>(plan->outcomes().begin(), plan->outcomes().end());
+}
+
+Status sort_batch(Client& client, std::vector<Deployment>& deployments) {
+  if (deployments.size() < 2) return {};
+  After after = after_of(TRY(agents_by_name(client)));
+  std::map<std::string, Deployment> by_name;
+  Names names;
+  for (Deployment& deployment : deployments) {
+    const pb::AgentManifest& manifest = deployment.manifest.message;
+    names.push_back(manifest.metadata().name());
+    after[names.back()] = {manifest.spec().after().begin(), manifest.spec().after().end()};
+    by_name.emplace(names.back(), std::move(deployment));
+  }
+  deployments.clear();
+  for (const std::string& name : in_start_order(names, after))
+    deployments.push_back(std::move(by_name.at(name)));
+  return {};
 }
 
 }  // namespace flodea::cli

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cli/commands/deploy.h"
+#include "cli/order/order.h"
 
 namespace flodea::cli {
 
@@ -17,9 +18,14 @@ Result<std::vector<Deployment>> read_batch(const std::vector<std::string>& paths
 
 using AgentsByName = std::map<std::string, operators::v1::Agent>;
 Result<AgentsByName> agents_by_name(Client& client, const std::string& selector = {});
+After after_of(const AgentsByName& agents);
 
-// Sends every bundle, then has every manifest judged by the supervisor; the answers, in order.
+// Sends every bundle, then has all manifests judged together by the supervisor; the answers, in
+// order.
 Result<std::vector<operators::v1::ApplyResponse>> preview_batch(
     Session& session, std::vector<Deployment>& deployments);
+
+// As they are to be applied: each behind those it comes after.
+Status sort_batch(Client& client, std::vector<Deployment>& deployments);
 
 }  // namespace flodea::cli

@@ -74,26 +74,32 @@ Status upload(Session& session, Deployment& deployment) {
   return {};
 }
 
-Result<pb::ApplyResponse> dry_run(Client& client, const Deployment& deployment) {
-  pb::ApplyRequest request;
-  *request.mutable_manifest() = deployment.manifest.message;
-  request.set_dry_run(true);
-  auto answer = client.call(&pb::Operators::Stub::Apply, request);
-  if (!answer) return tl::unexpected(deployment.manifest.locate(std::move(answer).error()));
-  return answer;
-}
-
 Status deploy(Session& session, Deployment& deployment, Wish wish) {
   Client* client = TRY(session.client());
   TRY(upload(session, deployment));
   auto answer = TRY(apply(session, *client, deployment.manifest, wish));
-  if (!session.table())
-    print(render_item(answer, session.format));
-  else if (wish == Wish::kAwait)
-    print(fmt::format("{} {}\n", answer.agent().name(), state_word(answer.agent().state())));
-  else
-    print(fmt::format("{} {}\n", answer.agent().name(), outcome_word(answer.outcome())));
-  return wish == Wish::kApply ? Status() : check_arrived(answer.agent());
+  print(session.table()
+            ? fmt::format("{} {}\n", answer.agent().name(), outcome_word(answer.outcome()))
+            : render_item(answer, session.format));
+  if (wish != Wish::kApply) return check_arrived(answer.agent());
+  deployment.applied = std::move(answer);
+  return {};
+}
+
+Status await(Session& session, Deployment& deployment) {
+  Client* client = TRY(session.client());
+  pb::ApplyResponse& applied = *deployment.applied;
+  pb::AwaitRequest request;
+  request.set_name(applied.agent().name());
+  request.set_revision(applied.agent().revision());
+  auto watch = std::make_unique<TransitionWatch>(session, *client, request.name());
+  auto agent = client->call(&pb::Operators::Stub::Await, request);
+  watch.reset();
+  *applied.mutable_agent() = TRY(std::move(agent));
+  print(session.table()
+            ? fmt::format("{} {}\n", request.name(), state_word(applied.agent().state()))
+            : render_item(applied, session.format));
+  return check_arrived(applied.agent());
 }
 
 }  // namespace flodea::cli

@@ -48,9 +48,12 @@ void add_verb(CLI::App& app, Session& session, Action& action, const char* verb,
   auto run = [&session, targets, method]() -> Status {
     auto names = TRY(names_of(session, *targets));
     bool alone = targets->names.size() == 1;
-    return for_each_agent(session, names, [&](const std::string& name) {
-      return power(session, name, alone, method);
-    });
+    Precedence before;
+    if (std::is_same_v<Request, pb::StopRequest>) before = TRY(stop_precedence(session, names));
+    return for_each_agent(
+        session, names,
+        [&](const std::string& name) { return power(session, name, alone, method); },
+        std::move(before));
   };
   command->callback([&action, command, targets, run] {
     check_changing(*command, *targets);

@@ -37,7 +37,7 @@ Result<std::vector<std::string>> to_prune(Client& client,
 
 Status prune(Session& session, const std::vector<std::string>& names, Data data) {
   if (names.empty()) return {};
-  return for_each_agent(session, names, [&](const std::string& name) -> Result<std::string> {
+  auto remove = [&](const std::string& name) -> Result<std::string> {
     Client* client = TRY(session.client());
     pb::RemoveRequest request;
     request.set_name(name);
@@ -45,7 +45,8 @@ Status prune(Session& session, const std::vector<std::string>& names, Data data)
     auto receipt = TRY(client->call(&pb::Operators::Stub::Remove, request));
     if (!session.table()) return render_item(receipt, session.format);
     return name + (data == Data::kKept ? " removed, its data kept\n" : " removed\n");
-  });
+  };
+  return for_each_agent(session, names, remove, TRY(stop_precedence(session, names)));
 }
 
 }  // namespace flodea::cli

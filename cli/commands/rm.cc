@@ -60,8 +60,9 @@ Status confirm(const std::vector<std::string>& names, const RmOptions& options) 
 Status rm(Session& session, const RmOptions& options) {
   auto names = TRY(names_of(session, options.targets));
   TRY(confirm(names, options));
-  return for_each_agent(session, names,
-                        [&](const std::string& name) { return remove(session, name, options); });
+  return for_each_agent(
+      session, names, [&](const std::string& name) { return remove(session, name, options); },
+      TRY(stop_precedence(session, names)));
 }
 
 }  // namespace

@@ -89,6 +89,44 @@ class Rollout(HostTest):
         self.assertEqual(self.names(), [])
         self.assertEqual(os.listdir(os.path.join(self.host.state, "volumes")), [])
 
+    def test_manifests_are_judged_together(self):
+        path = self.manifest("ring", "one", after=["two"])
+        self.manifest("ring", "two", after=["one"])
+        message = self.refused("apply", "-f", path, "--plan")
+        self.assertIn("one.yaml:", message)
+        self.assertIn("one after two after one", message)
+        self.assertIn("one after two after one", self.refused("apply", "-f", path))
+        self.assertEqual(self.names(), [])
+        status = os.statvfs(self.host.state)
+        most = status.f_bavail * status.f_frsize // 2**20 * 2 // 3
+        disk = {"resources": {"memory": "64Mi", "disk": f"{most}Mi"}}
+        path = self.manifest("disk", "one", **disk)
+        self.assertEqual(self.host.cli("apply", "-f", path, "--plan").stdout, "one create\n")
+        self.manifest("disk", "two", **disk)
+        message = self.refused("apply", "-f", path, "--plan")
+        self.assertIn("two.yaml:", message)
+        self.assertIn("are free", message)
+
+    def test_several_are_applied_and_stopped_in_order(self):
+        path = self.manifest("order", "a", after=["b"])
+        self.manifest("order", "b", after=["c"])
+        self.manifest("order", "c")
+        self.assertEqual(self.host.cli("apply", "-f", path).stdout, "c created\nb created\na created\n")
+        self.host.cli("apply", "-f", path, "--wait")
+        # In the order of the files the new "a" would make a ring with the old "c".
+        self.manifest("turn", "a")
+        path = self.manifest("turn", "c", after=["a"])
+        self.host.cli("apply", "-f", path, "--wait")
+        self.manifest("turn", "a", after=["c"])
+        self.manifest("turn", "c")
+        self.assertEqual(self.host.cli("apply", "-f", path, "--wait").stdout, "c changed\na changed\nc running\na running\n")
+        stopped = self.host.cli("stop", "a", "c", "b").stdout.splitlines()
+        self.assertEqual((sorted(stopped), stopped[-1]), (["a stopped", "b stopped", "c stopped"], "c stopped"))
+        self.host.cli("rm", "--all", "--yes")
+        events = map(json.loads, self.host.cli("-o", "json", "events", "--kind", "agent.removed").stdout.splitlines())
+        removed = [event["agent"] for event in events][-3:]
+        self.assertEqual((sorted(removed), removed[-1]), (["a", "b", "c"], "c"))
+
     def test_prune_removes_what_is_in_no_manifest_and_keeps_its_data(self):
         path = self.manifest("prune", "stays", {"team": "a"})
         self.manifest("prune", "goes", {"team": "a"}, code=STARTS)

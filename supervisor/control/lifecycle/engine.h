@@ -67,6 +67,9 @@ class Engine final : public Lifecycle, public EffectEvents {
 
   // Lifecycle
   void apply(AgentManifest manifest, ApplyOptions options, Callback<ApplyOutcome> done) override;
+  void plan(std::vector<AgentManifest> manifests,
+            Callback<std::vector<ApplyOutcome>> done) override;
+  void await(std::string name, std::uint64_t revision, Callback<AgentView> done) override;
   void rollback(RollbackOrder order, Asked asked, Callback<ApplyOutcome> done) override;
   void start(std::string name, Asked asked, Callback<AgentView> done) override;
   void stop(std::string name, Asked asked, Callback<AgentView> done) override;
@@ -112,6 +115,7 @@ class Engine final : public Lifecycle, public EffectEvents {
   struct Agent;
   struct Wait;
   struct Applying;
+  struct Planned;
   enum class Until { kRuns, kProven, kStops };  // what an operator waits for
   using Change = std::function<void(StoredAgent&)>;
 
@@ -161,7 +165,6 @@ class Engine final : public Lifecycle, public EffectEvents {
   void prove(Agent& agent);
   void put_back(Agent& agent);
   void remember_fallback(Agent& agent);
-  Status check_after(const AgentManifest& manifest);
 
   // engine_quarantine.cc
   void judge_crashes();
@@ -182,12 +185,12 @@ class Engine final : public Lifecycle, public EffectEvents {
   void apply_next(const std::string& name);
   void apply_prepared(const std::shared_ptr<Applying>& applying, Status prepared);
   void apply_now(Applying& applying, const Callback<ApplyOutcome>& done);
-  Status check_apply(const AgentManifest& manifest);
   Result<ApplyOutcome::Kind> take_manifest(Applying& applying);
   Result<ApplyOutcome::Kind> create_agent(Applying& applying);
   Result<ApplyOutcome::Kind> change_agent(Agent& agent, Applying& applying);
   Status change_desired(Agent& agent, const std::string& by, const Change& change);
-  Status check_host(const AgentSpec& spec, std::optional<std::uint64_t> volume_bytes);
+  static tl::unexpected<Error> being_removed(const std::string& name);
+  static Error replaced(const Agent& agent, std::uint64_t revision);
   Result<Agent*> agent_for(const std::string& name);
   void verb(const std::string& name, const Asked& asked, bool up, const Change& change,
             const Callback<AgentView>& done);
@@ -196,10 +199,19 @@ class Engine final : public Lifecycle, public EffectEvents {
                   const Callback<RemovalReceipt>& done);
   NodeStatus node_status();
 
+  // engine_plan.cc
+  Status check_apply(const AgentManifest& manifest, const Planned& planned);
+  Status check_apply(const AgentManifest& manifest);
+  Status check_after(const AgentManifest& manifest, const Planned& planned);
+  Status check_host(const AgentSpec& spec, std::optional<std::uint64_t> volume_bytes,
+                    const Planned& planned);
+  Result<std::optional<std::uint64_t>> kept_volume_bytes(const std::string& name);
+  Result<std::vector<ApplyOutcome>> plan_now(const std::vector<AgentManifest>& manifests);
+  Result<ApplyOutcome> preview(const AgentManifest& manifest, Planned& planned);
+
   // engine_rollback.cc
   Result<StoredRevision> revision_for(const RollbackOrder& order);
   Result<std::vector<RevisionView>> revisions_of(const std::string& name);
-  Result<ApplyOutcome> preview(AgentManifest manifest, const ApplyOptions& options);
 
   EngineParts parts_;
   Effects* effects_ = nullptr;

@@ -28,6 +28,11 @@ struct Engine::Agent {
   Generation looked_of;
   std::uint64_t cpu_seen = 0;
   std::optional<AgentManifest> fallback;  // of the proven revision, where that is not this one
+  struct PutBack {
+    std::uint64_t failed = 0;  // revision
+    Error why;
+  };
+  std::optional<PutBack> put_back;  // the last one
   bool settling = false;  // an event from within an effect is seen by the turn that called it
   bool settle_again = false;
   bool destroying = false;
@@ -46,6 +51,12 @@ struct Engine::Agent {
   std::vector<PhaseTime> phases;
   std::vector<Wait> waits;
   std::vector<Callback<RemovalReceipt>> removals;
+};
+
+// Manifests that are judged as if they were applied already.
+struct Engine::Planned {
+  std::map<std::string, const AgentManifest*> manifests;
+  std::uint64_t disk_bytes = 0;  // that the volumes of those that come new take on the host
 };
 
 // One at a time for an agent, in the order they came: what they need may take long to make.

@@ -32,7 +32,7 @@ void Engine::put_back(Agent& agent) {
   if (!agent.fallback) return;
   std::uint64_t failed = agent.stored.revision, good = agent.stored.proven_revision;
   std::string why = agent.stored.record.message;
-  Status changed = check_after(*agent.fallback);  // others may have come to wait for it since
+  Status changed = check_after(*agent.fallback, {});  // others may have come to wait for it since
   if (changed)
     changed = change_desired(agent, "policy", [&](StoredAgent& stored) {
       stored.manifest = *agent.fallback;
@@ -57,6 +57,7 @@ void Engine::put_back(Agent& agent) {
                     .value()
                     .with_context("agent " + agent.stored.manifest.name);
   (void)parts_.events.record(std::move(event));
+  agent.put_back = {failed, error};
   std::vector<Wait> disappointed;
   std::erase_if(agent.waits, [&](Wait& wait) {
     return wait.until != Until::kStops && (disappointed.push_back(std::move(wait)), true);
@@ -69,29 +70,6 @@ void Engine::remember_fallback(Agent& agent) {
   if (stored.proven_revision == 0 || stored.proven_revision == stored.revision) return;
   auto manifest = parts_.db.manifest_of(stored.id, stored.proven_revision);
   if (manifest && *manifest) agent.fallback = std::move(**manifest);
-}
-
-// A ring of agents that wait for each other would never start.
-Status Engine::check_after(const AgentManifest& manifest) {
-  std::vector<std::string> path{manifest.name};
-  std::set<std::string> seen;
-  std::function<bool(const std::vector<std::string>&)> leads_back =
-      [&](const std::vector<std::string>& names) {
-        for (const std::string& name : names) {
-          path.push_back(name);
-          if (name == manifest.name) return true;
-          const Agent* other = seen.insert(name).second ? find(name) : nullptr;
-          if (other != nullptr && leads_back(other->stored.manifest.spec.after)) return true;
-          path.pop_back();
-        }
-        return false;
-      };
-  if (!leads_back(manifest.spec.after)) return {};
-  std::string ring = path.front();
-  for (std::size_t i = 1; i < path.size(); ++i) ring += " after " + path[i];
-  Error error = fail(Code::kInvalidArgument, "the agents wait for each other: " + ring).value();
-  return tl::unexpected<Error>(
-      std::move(error).with_field("spec.after").with_remedy("take one of them out of the ring"));
 }
 
 }  // namespace flodea::control

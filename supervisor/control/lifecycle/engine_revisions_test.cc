@@ -79,6 +79,36 @@ TEST_CASE("who waits for the new revision hears that it was taken back") {
   CHECK(waited.error().message.find("revision 1 is put back") != std::string::npos);
 }
 
+TEST_CASE("a revision can be waited for after its apply was answered") {
+  EngineBench b;
+  auto await = [&](std::uint64_t which) {
+    auto out = std::make_shared<Result<AgentView>>(fail(Code::kUnknown, "no answer"));
+    b.engine->await("ledger", which, [out](auto r) { *out = std::move(r); });
+    b.run_posted();
+    return out;
+  };
+  CHECK((*await(0)).error().code == Code::kNotFound);
+  replace(b);
+  auto in_time = await(2), current = await(0);
+  CHECK(in_time->error().message == "no answer");
+  b.ended();
+  std::string why = "agent ledger: revision 2 failed, revision 1 is put back as revision 3: ";
+  CHECK(in_time->error().message.starts_with(why));
+  CHECK(current->error().message.starts_with(why));
+  auto late = await(2), older = await(1);
+  CHECK(late->error().message == in_time->error().message);
+  CHECK(older->error().code == Code::kAborted);
+  CHECK(older->error().message.find("revision 3 is") != std::string::npos);
+  auto third = await(3);
+  b.released();
+  b.running();
+  REQUIRE(*third);
+  CHECK((*third)->revision == 3);
+  b.engine->stop("ledger", false, [](auto) {});
+  b.run_posted();
+  CHECK((*await(3))->desired_running == false);
+}
+
 TEST_CASE("who waits for an apply hears once the revision is proven, where one could be put back") {
   EngineBench b;
   REQUIRE(b.apply(revision("good")));

@@ -1,4 +1,4 @@
-// Engine: what an apply would do, the manifests an agent has had, and the way back to one.
+// Engine: the manifests an agent has had, and the way back to one.
 #include "base/sha256.h"
 #include "supervisor/control/lifecycle/engine_agent.h"
 #include "supervisor/control/state/manifest_codec.h"
@@ -83,25 +83,6 @@ Result<std::vector<RevisionView>> Engine::revisions_of(const std::string& name) 
     views.back().manifest = std::move(one.manifest);
   }
   return views;
-}
-
-// What `take_manifest` would answer, and the agent as it would be.
-Result<ApplyOutcome> Engine::preview(AgentManifest manifest, const ApplyOptions& options) {
-  TRY(check_apply(manifest));
-  const Agent* agent = find(manifest.name);
-  if (agent == nullptr) {
-    Agent fresh;
-    fresh.stored.manifest = std::move(manifest);
-    fresh.stored.created = fresh.stored.state_since = parts_.clock.wall();
-    return ApplyOutcome{.kind = ApplyOutcome::Kind::kCreated, .agent = view_of(fresh)};
-  }
-  AgentView view = view_of(*agent);
-  bool same = manifest == agent->stored.manifest;
-  if (!same) ++view.revision;
-  view.manifest = std::move(manifest);
-  view.desired_running = view.desired_running || options.start;
-  return ApplyOutcome{.kind = same ? ApplyOutcome::Kind::kUnchanged : ApplyOutcome::Kind::kChanged,
-                      .agent = std::move(view)};
 }
 
 }  // namespace flodea::control

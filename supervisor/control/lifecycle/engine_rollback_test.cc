@@ -39,13 +39,6 @@ struct Revised {
     REQUIRE(out);
     return std::move(*out);
   }
-  Result<ApplyOutcome> preview(AgentManifest m) {
-    Result<ApplyOutcome> out = fail(Code::kUnknown, "no answer");
-    b.engine->apply(std::move(m), {.start = true, .dry_run = true},
-                    [&](auto r) { out = std::move(r); });
-    b.run_posted();
-    return out;
-  }
 };
 
 }  // namespace
@@ -120,31 +113,6 @@ TEST_CASE("a hundred revisions are kept, and the bundles of the last ten") {
   CHECK(used->contains(r.manifest(122).spec.bundle));
   CHECK_FALSE(used->contains(r.manifest(121).spec.bundle));
   CHECK(used->contains(r.manifest(31).spec.bundle));
-}
-
-TEST_CASE("a dry run makes all checks, answers what would be, and changes nothing") {
-  Revised r(1);
-  r.b.effects.take();
-  std::size_t events = r.b.events.all.size();
-  auto changed = r.preview(r.manifest(5));
-  REQUIRE(changed);
-  CHECK(changed->kind == ApplyOutcome::Kind::kChanged);
-  CHECK(changed->agent.revision == 2);
-  CHECK(changed->agent.manifest.spec.resources.pids == 5);
-  CHECK(changed->agent.desired_running);
-  CHECK(r.preview(r.manifest(1))->kind == ApplyOutcome::Kind::kUnchanged);
-  AgentManifest other = r.manifest(1);
-  other.name = "other";
-  CHECK(r.preview(other)->kind == ApplyOutcome::Kind::kCreated);
-  AgentManifest large = r.manifest(1);
-  large.spec.resources.memory_bytes = 2ull << 30;
-  auto refused = r.preview(large);
-  REQUIRE_FALSE(refused);
-  CHECK(refused.error().field == "spec.resources.memory");
-  CHECK(r.b.effects.take().empty());
-  CHECK(r.b.events.all.size() == events);
-  CHECK(r.b.view()->revision == 1);
-  CHECK_FALSE(r.b.view("other"));
 }
 
 TEST_CASE("the observed revision follows the instance, or the labels alone") {

@@ -9,11 +9,6 @@
 namespace flodea::control {
 namespace {
 
-tl::unexpected<Error> being_removed(const std::string& name) {
-  Error error = fail(Code::kAborted, "agent " + name + " is being removed").value();
-  return tl::unexpected<Error>(std::move(error).with_remedy("wait until it is gone"));
-}
-
 bool is_judged(StopCause cause) {
   return cause == StopCause::kUnready || cause == StopCause::kHung ||
          cause == StopCause::kUnhealthy;
@@ -33,6 +28,11 @@ void want_fresh(StoredAgent& agent) {
 }
 
 }  // namespace
+
+tl::unexpected<Error> Engine::being_removed(const std::string& name) {
+  Error error = fail(Code::kAborted, "agent " + name + " is being removed").value();
+  return tl::unexpected<Error>(std::move(error).with_remedy("wait until it is gone"));
+}
 
 void Engine::when_open(std::function<void()> request) {
   parts_.post([this, request = std::move(request)]() mutable {
@@ -55,13 +55,7 @@ void Engine::apply(AgentManifest manifest, ApplyOptions options, Callback<ApplyO
                                                       .options = std::move(options),
                                                       .done = std::move(done),
                                                       .asked = parts_.clock.boot()});
-  when_open([this, applying] {
-    if (!applying->options.dry_run) return enqueue(applying);
-    std::string name = applying->manifest.name;
-    auto outcome = preview(std::move(applying->manifest), applying->options);
-    if (outcome) return applying->done(std::move(*outcome));
-    applying->done(tl::unexpected(std::move(outcome).error().with_context("agent " + name)));
-  });
+  when_open([this, applying] { enqueue(applying); });
 }
 
 void Engine::enqueue(std::shared_ptr<Applying> applying) {
@@ -114,39 +108,11 @@ void Engine::apply_now(Applying& applying, const Callback<ApplyOutcome>& done) {
   wait_for(agent, Until::kProven, answer);
 }
 
-// All that can refuse a manifest; before anything is made for it, and again once it is.
-Status Engine::check_apply(const AgentManifest& manifest) {
-  TRY(check_agent_name(manifest.name));
-  if (closing_) return fail(Code::kUnavailable, "the supervisor is shut down");
-  TRY(parts_.check_spec(manifest.spec));
-  TRY(check_after(manifest));
-  Agent* agent = find(manifest.name);
-  if (agent == nullptr) {
-    auto kept = TRY(parts_.db.kept_volume(manifest.name));
-    return check_host(manifest.spec,
-                      kept && kept->made ? std::optional(kept->disk_bytes) : std::nullopt);
-  }
-  if (agent->stored.removal != Removal::kNone) return being_removed(manifest.name);
-  if (manifest == agent->stored.manifest) return {};
-  // Its disk is as large as it was first applied, even where the volume is not made yet: one rule
-  // to remember.
-  return check_host(manifest.spec, agent->stored.manifest.spec.resources.disk_bytes);
-}
-
 Result<ApplyOutcome::Kind> Engine::take_manifest(Applying& applying) {
   TRY(check_apply(applying.manifest));
   Agent* agent = find(applying.manifest.name);
   if (agent == nullptr) return create_agent(applying);
   return change_agent(*agent, applying);
-}
-
-Status Engine::check_host(const AgentSpec& spec, std::optional<std::uint64_t> volume_bytes) {
-  HostRoom room{.disk_free = effects_->disk_free()};
-  for (const auto& [id, agent] : agents_) {
-    if (!agent->stored.volume_made)
-      room.disk_promised += image_bytes(agent->stored.manifest.spec.resources.disk_bytes);
-  }
-  return admit(spec, host_, room, volume_bytes);
 }
 
 Result<ApplyOutcome::Kind> Engine::create_agent(Applying& applying) {
@@ -219,6 +185,30 @@ Status Engine::change_desired(Agent& agent, const std::string& by, const Change&
   agent.stored = std::move(next);
   agent.asked_by = by;
   return {};
+}
+
+// Where an earlier control put it back, only that it was replaced is known.
+void Engine::await(std::string name, std::uint64_t revision, Callback<AgentView> done) {
+  when_open([this, name = std::move(name), revision, done = std::move(done)] {
+    auto agent = agent_for(name);
+    if (!agent) return done(tl::unexpected(std::move(agent).error()));
+    Agent& found = **agent;
+    if (found.stored.removal != Removal::kNone) return done(being_removed(name));
+    if (revision != 0 && revision != found.stored.revision)
+      return done(tl::unexpected(replaced(found, revision)));
+    if (!found.stored.desired_running) return done(view_of(found));
+    wait_for(found, Until::kProven, done);
+  });
+}
+
+Error Engine::replaced(const Agent& agent, std::uint64_t revision) {
+  if (agent.put_back && agent.put_back->failed == revision) return agent.put_back->why;
+  return fail(Code::kAborted, "agent " + agent.stored.manifest.name + ": revision " +
+                                  std::to_string(revision) + " is not the current one, revision " +
+                                  std::to_string(agent.stored.revision) + " is")
+      .value()
+      .with_field("revision")
+      .with_remedy("`flodea events " + agent.stored.manifest.name + "` tells what came after it");
 }
 
 // ---- start, stop, restart

@@ -94,9 +94,15 @@ struct Asked {
 struct ApplyOptions {
   bool start = false;  // also where an operator stopped it
   bool wait = false;
-  bool dry_run = false;  // all checks, and the answer; nothing is stored, prepared or started
   std::string by;
 };
+
+// An error of one manifest of several: its field begins with "manifests[N].".
+inline Error of_manifest(Error error, std::size_t index) {
+  error.field =
+      "manifests[" + std::to_string(index) + "]" + (error.field.empty() ? "" : "." + error.field);
+  return error;
+}
 
 // A manifest that an agent has or had.
 struct RevisionView {
@@ -149,6 +155,13 @@ class Lifecycle {
   // Answers once the desired state is on disk; with `wait`, once the agent runs, has stopped by
   // itself, or has failed (the view says which).
   virtual void apply(AgentManifest manifest, ApplyOptions options, Callback<ApplyOutcome> done) = 0;
+  // What applying them all would answer, in their order; nothing is stored, prepared or started.
+  // Each is judged with the others in mind; the field of an error begins with "manifests[N].".
+  virtual void plan(std::vector<AgentManifest> manifests,
+                    Callback<std::vector<ApplyOutcome>> done) = 0;
+  // As an `apply` that waits, for what was applied before. kAborted: that revision (0: the
+  // current one) was put back or replaced.
+  virtual void await(std::string name, std::uint64_t revision, Callback<AgentView> done) = 0;
   // Applies the manifest of an earlier revision as a new one.
   virtual void rollback(RollbackOrder order, Asked asked, Callback<ApplyOutcome> done) = 0;
   virtual void start(std::string name, Asked asked, Callback<AgentView> done) = 0;

@@ -105,21 +105,31 @@ TEST_CASE("agents are listed by label, and watched from one message to the next"
   CHECK(server.events.subscribers() == 0);
 }
 
-TEST_CASE("revisions, rollback and a dry run; who asks is the connection's uid") {
+TEST_CASE("revisions, rollback and a plan; who asks is the connection's uid") {
   TestServer server;
   Client client(server);
   auto request = apply_request(put_small(client));
   REQUIRE(call(client, &pb::Operators::Stub::Apply, request).first.ok());
   CHECK(server.lifecycle.last_asked_by() == "uid " + std::to_string(::geteuid()));
   request.mutable_manifest()->mutable_spec()->set_stop_timeout("6s");
-  request.set_dry_run(true);
-  auto dry = call(client, &pb::Operators::Stub::Apply, request).second;
-  CHECK(dry.outcome() == pb::ApplyResponse::OUTCOME_CHANGED);
-  CHECK(dry.agent().spec().stop_timeout() == "6s");
+  pb::PlanRequest planned;
+  *planned.add_manifests() = request.manifest();
+  auto plan = call(client, &pb::Operators::Stub::Plan, planned).second;
+  REQUIRE(plan.outcomes_size() == 1);
+  CHECK(plan.outcomes(0).outcome() == pb::ApplyResponse::OUTCOME_CHANGED);
+  CHECK(plan.outcomes(0).agent().spec().stop_timeout() == "6s");
+  *planned.add_manifests() = request.manifest();
+  auto twice = call(client, &pb::Operators::Stub::Plan, planned).first;
+  CHECK(from_grpc_status(twice).field == "manifests[1].metadata.name");
+  pb::AwaitRequest await;
+  await.set_name("ledger");
+  await.set_revision(1);
+  CHECK(call(client, &pb::Operators::Stub::Await, await).second.name() == "ledger");
+  await.set_name("Not a name");
+  CHECK(from_grpc_status(call(client, &pb::Operators::Stub::Await, await).first).field == "name");
   pb::GetRequest get;
   get.set_name("ledger");
   CHECK(call(client, &pb::Operators::Stub::Get, get).second.spec().stop_timeout() == "5s");
-  request.set_dry_run(false);
   REQUIRE(call(client, &pb::Operators::Stub::Apply, request).first.ok());
   pb::ListRevisionsRequest list;
   list.set_name("ledger");

@@ -12,7 +12,7 @@
 namespace flodea::control {
 namespace {
 
-constexpr int kMaxMessage = 1 << 20;       // a manifest of 64 args and 64 variables of 4 KiB fits
+constexpr int kMaxMessage = 4 << 20;       // a plan of 1,000 manifests fits
 constexpr int kMaxStreamsPerClient = 100;  // calls at a time on one connection
 constexpr unsigned kDiskThreads = 2;
 constexpr auto kGrace =

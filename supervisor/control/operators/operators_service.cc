@@ -105,10 +105,8 @@ grpc::ServerUnaryReactor* OperatorsService::Apply(grpc::CallbackServerContext* c
     reply->refuse(decoded.error());
     return reply.get();
   }
-  ApplyOptions options{.start = request->start(),
-                       .wait = request->wait(),
-                       .dry_run = request->dry_run(),
-                       .by = callers_.who(context->peer())};
+  ApplyOptions options{
+      .start = request->start(), .wait = request->wait(), .by = callers_.who(context->peer())};
   checks_->post(
       [this, reply, manifest = std::move(*decoded), options = std::move(options)]() mutable {
         auto checked = backends_.check_spec(manifest.spec);
@@ -116,6 +114,40 @@ grpc::ServerUnaryReactor* OperatorsService::Apply(grpc::CallbackServerContext* c
         backends_.lifecycle.apply(std::move(manifest), std::move(options),
                                   settling<ApplyOutcome>(reply, encode_outcome));
       });
+  return reply.get();
+}
+
+grpc::ServerUnaryReactor* OperatorsService::Plan(grpc::CallbackServerContext*,
+                                                 const pb::PlanRequest* request,
+                                                 pb::PlanResponse* response) {
+  auto reply = DeferredReply<pb::PlanResponse>::make(response);
+  auto decoded = decode_plan(*request, bounds_);
+  if (!decoded) {
+    reply->refuse(decoded.error());
+    return reply.get();
+  }
+  checks_->post([this, reply, manifests = std::move(*decoded)]() mutable {
+    for (std::size_t i = 0; i < manifests.size(); ++i) {
+      auto checked = backends_.check_spec(manifests[i].spec);
+      if (!checked) return reply->refuse(of_manifest(std::move(checked).error(), i));
+    }
+    auto encode = [](const std::vector<ApplyOutcome>& outcomes) {
+      pb::PlanResponse wire;
+      for (const ApplyOutcome& outcome : outcomes) *wire.add_outcomes() = encode_outcome(outcome);
+      return wire;
+    };
+    backends_.lifecycle.plan(std::move(manifests),
+                             settling<std::vector<ApplyOutcome>>(reply, encode));
+  });
+  return reply.get();
+}
+
+grpc::ServerUnaryReactor* OperatorsService::Await(grpc::CallbackServerContext*,
+                                                  const pb::AwaitRequest* request,
+                                                  pb::Agent* response) {
+  auto reply = DeferredReply<pb::Agent>::make(response);
+  if (accept_name(request->name(), *reply))
+    backends_.lifecycle.await(request->name(), request->revision(), with_agent(reply));
   return reply.get();
 }
 

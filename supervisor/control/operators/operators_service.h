@@ -51,6 +51,10 @@ class OperatorsService final : public operators::v1::Operators::CallbackService 
 
   grpc::ServerUnaryReactor* Apply(grpc::CallbackServerContext*, const operators::v1::ApplyRequest*,
                                   operators::v1::ApplyResponse*) override;
+  grpc::ServerUnaryReactor* Plan(grpc::CallbackServerContext*, const operators::v1::PlanRequest*,
+                                 operators::v1::PlanResponse*) override;
+  grpc::ServerUnaryReactor* Await(grpc::CallbackServerContext*, const operators::v1::AwaitRequest*,
+                                  operators::v1::Agent*) override;
   grpc::ServerUnaryReactor* List(grpc::CallbackServerContext*, const operators::v1::ListRequest*,
                                  operators::v1::ListResponse*) override;
   grpc::ServerUnaryReactor* Get(grpc::CallbackServerContext*, const operators::v1::GetRequest*,

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 
 #include "base/bundle_rules.h"
 #include "base/quantity.h"
@@ -19,6 +20,7 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t kMaxLabels = 32, kMaxLabel = 63;
 constexpr std::size_t kMaxAfter = 16;
+constexpr int kMaxPlanned = 1000;
 constexpr std::size_t kMaxArgs = 64, kMaxArg = 4096;
 constexpr std::size_t kMaxEnv = 64, kMaxEnvKey = 128, kMaxEnvValue = 4096;
 
@@ -352,6 +354,25 @@ Result<AgentManifest> decode_manifest(const pb::AgentManifest& wire, const SpecB
   manifest.labels = TRY(decode_labels(wire.metadata()));
   manifest.spec = TRY(decode_spec(wire.spec(), bounds));
   return manifest;
+}
+
+Result<std::vector<AgentManifest>> decode_plan(const pb::PlanRequest& wire,
+                                               const SpecBounds& bounds) {
+  if (wire.manifests().empty() || wire.manifests_size() > kMaxPlanned)
+    return refuse("manifests", fmt::format("there are {} manifests", wire.manifests_size()),
+                  fmt::format("plan 1 to {} at a time", kMaxPlanned));
+  std::vector<AgentManifest> manifests;
+  std::set<std::string> names;
+  for (const pb::AgentManifest& one : wire.manifests()) {
+    auto manifest = decode_manifest(one, bounds);
+    if (manifest && !names.insert(manifest->name).second)
+      manifest = refuse("metadata.name", "agent \"" + manifest->name + "\" is there twice",
+                        "give each its own name");
+    if (!manifest)
+      return tl::unexpected(of_manifest(std::move(manifest).error(), manifests.size()));
+    manifests.push_back(std::move(*manifest));
+  }
+  return manifests;
 }
 
 pb::AgentSpec encode_spec(const AgentSpec& spec) {

@@ -30,6 +30,9 @@ struct SpecBounds {
 
 Result<AgentManifest> decode_manifest(const operators::v1::AgentManifest& wire,
                                       const SpecBounds& bounds = {});
+// 1 to 1,000 manifests, each of another agent.
+Result<std::vector<AgentManifest>> decode_plan(const operators::v1::PlanRequest& wire,
+                                               const SpecBounds& bounds = {});
 // Canonical: every field set, quantities as format_bytes and format_duration write them.
 // decode(encode(m)) == m.
 operators::v1::AgentManifest encode_manifest(const AgentManifest& manifest);

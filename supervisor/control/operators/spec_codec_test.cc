@@ -357,4 +357,23 @@ TEST_CASE("an agent's view keeps what the lifecycle says, and its text is made U
 }
 
 }  // namespace
+
+TEST_CASE("a plan has manifests, each of another agent; an error says of which") {
+  pb::PlanRequest plan;
+  CHECK(decode_plan(plan).error().field == "manifests");
+  *plan.add_manifests() = smallest();
+  *plan.add_manifests() = smallest();
+  auto twice = decode_plan(plan);
+  REQUIRE_FALSE(twice);
+  CHECK(twice.error().field == "manifests[1].metadata.name");
+  plan.mutable_manifests(1)->mutable_metadata()->set_name("other");
+  CHECK(decode_plan(plan)->size() == 2);
+  plan.mutable_manifests(1)->mutable_spec()->mutable_runtime()->set_type("perl");
+  CHECK(decode_plan(plan).error().field == "manifests[1].spec.runtime.type");
+  plan.mutable_manifests(1)->Clear();
+  CHECK(decode_plan(plan).error().field.starts_with("manifests[1]."));
+  while (plan.manifests_size() < 1001) *plan.add_manifests() = smallest();
+  CHECK(decode_plan(plan).error().field == "manifests");
+}
+
 }  // namespace flodea::control

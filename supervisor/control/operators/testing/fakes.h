@@ -26,7 +26,6 @@ class FakeLifecycle final : public Lifecycle {
   void apply(AgentManifest manifest, ApplyOptions options, Callback<ApplyOutcome> done) override {
     ApplyOutcome outcome;
     bool start = options.start, wait = options.wait;
-    if (options.dry_run) return preview(std::move(manifest), done);
     {
       std::lock_guard lock(mutex_);
       auto [it, fresh] = agents_.try_emplace(manifest.name);
@@ -44,6 +43,18 @@ class FakeLifecycle final : public Lifecycle {
       outcome.agent = view;
     }
     deliver(wait, [done = std::move(done), outcome] { done(outcome); });
+  }
+  void plan(std::vector<AgentManifest> manifests,
+            Callback<std::vector<ApplyOutcome>> done) override {
+    std::vector<ApplyOutcome> outcomes;
+    for (AgentManifest& manifest : manifests) outcomes.push_back(preview(std::move(manifest)));
+    done(std::move(outcomes));
+  }
+  void await(std::string name, std::uint64_t revision, Callback<AgentView> done) override {
+    auto view = find(name);
+    if (view && revision != 0 && revision != view->revision)
+      view = fail(Code::kAborted, "another revision");
+    deliver(true, [done = std::move(done), view] { done(view); });
   }
   void rollback(RollbackOrder order, Asked asked, Callback<ApplyOutcome> done) override {
     AgentManifest manifest;
@@ -146,7 +157,7 @@ class FakeLifecycle final : public Lifecycle {
     fresh.manifest = manifest;
     kept.insert(kept.begin(), std::move(fresh));
   }
-  void preview(AgentManifest manifest, const Callback<ApplyOutcome>& done) {
+  ApplyOutcome preview(AgentManifest manifest) {
     ApplyOutcome outcome;
     if (auto view = find(manifest.name)) {
       bool same = view->manifest == manifest;
@@ -154,7 +165,7 @@ class FakeLifecycle final : public Lifecycle {
       outcome.agent = std::move(*view);
     }
     outcome.agent.manifest = std::move(manifest);
-    done(std::move(outcome));
+    return outcome;
   }
   void change(const std::string& name, AgentState state, const Asked& asked,
               Callback<AgentView> done) {
