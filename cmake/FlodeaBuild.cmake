@@ -15,8 +15,10 @@ endif()
 
 find_program(FLODEA_CCACHE ccache)
 if(FLODEA_CCACHE)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${FLODEA_CCACHE})
-  set(CMAKE_C_COMPILER_LAUNCHER ${FLODEA_CCACHE})
+  # Paths of the tree count from its top: what one checkout has compiled serves another.
+  set(FLODEA_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=true ${FLODEA_CCACHE})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${FLODEA_LAUNCHER})
+  set(CMAKE_C_COMPILER_LAUNCHER ${FLODEA_LAUNCHER})
 endif()
 find_program(FLODEA_MOLD mold)
 if(FLODEA_MOLD)
