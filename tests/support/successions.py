@@ -126,7 +126,7 @@ class SuccessionTest(HostTest):
 
     def rounds(self, count, act, message):
         """Acts `count` times. After each the event is there, control is another one, and no agent has noticed. Says what it took."""
-        pauses, adopted = [], []
+        pauses, adopted, unknown = [], [], self.fleet.unknown()
         for _ in range(count):
             self.fleet.wait_turns(3)
             since, before, began = self.last_event(), self.epoch(), time.time()
@@ -140,6 +140,7 @@ class SuccessionTest(HostTest):
         print(f"{self.id().split('.')[-1]}: {len(self.fleet.names)} agents, {count} rounds; longest call of an agent p50 "
               f"{percentile(pauses, 0.5):.0f} ms, p99 {percentile(pauses, 0.99):.0f} ms, of all {max(pauses):.0f} ms; "
               f"all are served again after p50 {percentile(adopted, 0.5):.2f} s, at most {max(adopted):.2f} s; "
-              f"writes that are not known to have happened so far: {self.fleet.unknown()}", flush=True)
+              f"{self.fleet.unknown() - unknown} writes not known to have happened", flush=True)
+        self.assertLessEqual(self.fleet.unknown() - unknown, count * len(self.fleet.writers()))  # those that were under way
         self.assertLessEqual(percentile(pauses, 0.99), LONGEST_PAUSE * PATIENCE)
         self.assertLessEqual(max(adopted), LONGEST_ABSENCE * PATIENCE)

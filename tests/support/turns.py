@@ -1,4 +1,4 @@
-"""Agents that count: ten times a second a call of a module and a line of their log, in each runtime; and what can be said of them after
+"""Agents that count: about ten times a second a call of a module (those in Python: some) and a line of their log, in each runtime; and what can be said of them after
 something of the supervisor was killed, replaced or executed again."""
 import json
 import os
@@ -9,7 +9,7 @@ from typing import NamedTuple
 from flodea_host import BUILD, Lines
 
 # Beside the call that may be sent again, a write with a key, which happens once (or its version would not be the one asked for), and a
-# write without: that one may be unknown to have happened, once the supervisor is another.
+# write without: that one may be unknown to have happened, once the supervisor is another. `ms` is of the longest of them.
 PYTHON = """
 import base64, flodea, time
 
@@ -17,23 +17,33 @@ def plain():
     try: return int(flodea.store.get("plain").value)
     except flodea.NotFound: return 0
 
-n = version = acknowledged = 0
+def write_plain(n):
+    try:
+        flodea.call("flodea.storage.v1.Store/Put",
+                    {"key": base64.b64encode(b"plain").decode(), "value": base64.b64encode(str(n).encode()).decode()})
+        return True
+    except flodea.Unavailable as error:
+        print("not known:", error, flush=True)
+        return False
+
+def timed(call, *arguments):
+    global took
+    began = time.monotonic()
+    try: return call(*arguments)
+    finally: took = max(took, (time.monotonic() - began) * 1000)
+
+n = version = kept = 0
 while not flodea.agent.stop_requested():
     n += 1
-    began, said = time.monotonic(), "ok"
-    try: flodea.clock.now()
-    except Exception as error: said = repr(error)
-    took = (time.monotonic() - began) * 1000
+    took, said = 0, "ok"
     try:
-        version = flodea.store.put("keyed", str(n), if_version=version)
-        try:
-            flodea.call("flodea.storage.v1.Store/Put",
-                        {"key": base64.b64encode(b"plain").decode(), "value": base64.b64encode(str(n).encode()).decode()})
-            acknowledged = n
-        except flodea.Unavailable as error: print("not known:", error, flush=True)
-        found = plain()
-        if found not in (acknowledged, n): said = f"plain is {found}, {acknowledged} was acknowledged"
-        acknowledged = found
+        timed(flodea.clock.now)
+        version = timed(lambda: flodea.store.put("keyed", str(n), if_version=version))
+        if timed(plain) != kept: said = f"plain is {plain()}, {kept} was there"
+        known = timed(write_plain, n)
+        found = timed(plain)
+        if found != n and (known or found != kept): said = f"plain is {found}, {n} was written, {kept} was there"
+        kept = found
     except Exception as error: said = repr(error)
     print(f"turn {n} ms={took:.1f} {said}", flush=True)
     flodea.clock.sleep(0.1)
@@ -132,9 +142,12 @@ class Fleet:
                 found.append(f"{name}: calls failed: {failed[:5]}")
         return found
 
+    def writers(self):
+        return [name for name in self.names if name.startswith("turns-python-")]
+
     def unknown(self):
-        """How many calls ended with UNAVAILABLE, as those that have no key may."""
-        return sum(line.startswith("not known: UNAVAILABLE") for name in self.names for line in self.host.logs(name))
+        """How many writes ended with UNAVAILABLE, as those that have no key may."""
+        return sum(line.startswith("not known: UNAVAILABLE") for name in self.writers() for line in self.host.logs(name))
 
     def longest_calls(self, moment):
         """Milliseconds of each agent's longest call since then."""
