@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "base/plan_bounds.h"
+#include "base/quantity.h"
 #include "cli/commands/targets.h"
 
 namespace flodea::cli {
@@ -13,6 +15,9 @@ namespace {
 
 namespace fs = std::filesystem;
 namespace pb = operators::v1;
+
+// A bundle's digest where the manifest names a directory, and what a request says of each.
+constexpr std::size_t kBytesPerManifest = 128;
 
 template <class Iterator>
 Result<std::vector<std::string>> files_of(const std::string& directory) {
@@ -48,12 +53,20 @@ Result<std::vector<std::string>> expand(const std::vector<std::string>& paths, D
   return files;
 }
 
-constexpr std::size_t kMaxPlan = 4 << 20;  // bytes, of the supervisor's
-
-Status check_size(const pb::PlanRequest& request) {
-  if (request.ByteSizeLong() <= kMaxPlan) return {};
-  auto error = fail(Code::kInvalidArgument, "these manifests have more than 4Mi together").value();
-  return tl::unexpected(std::move(error).with_remedy("apply fewer at a time"));
+// Before anything is sent.
+Status check_bounds(const std::vector<Deployment>& deployments) {
+  std::size_t bytes = 0;
+  for (const Deployment& deployment : deployments)
+    bytes += deployment.manifest.message.ByteSizeLong() + kBytesPerManifest;
+  if (deployments.size() <= kMaxPlanned && bytes <= kMaxPlanBytes) return {};
+  auto error = fail(Code::kInvalidArgument,
+                    fmt::format("{} manifests of {} together are more than can be judged together "
+                                "({}, {})",
+                                deployments.size(), format_bytes(bytes), kMaxPlanned,
+                                format_bytes(kMaxPlanBytes)))
+                   .value();
+  return tl::unexpected(std::move(error).with_remedy(
+      "name fewer at a time; --prune then wants a label that is theirs alone (-l)"));
 }
 
 // "manifests[2].spec.after": of the third, its own field.
@@ -91,21 +104,8 @@ Result<std::vector<Deployment>> read_batch(const std::vector<std::string>& paths
     }
     deployments.push_back(std::move(deployment));
   }
+  TRY(check_bounds(deployments));
   return deployments;
-}
-
-Result<AgentsByName> agents_by_name(Client& client, const std::string& selector) {
-  AgentsByName agents;
-  auto list = TRY(list_agents(client, selector));
-  for (const pb::Agent& agent : list.agents()) agents[agent.name()] = agent;
-  return agents;
-}
-
-After after_of(const AgentsByName& agents) {
-  After after;
-  for (const auto& [name, agent] : agents)
-    after[name] = {agent.spec().after().begin(), agent.spec().after().end()};
-  return after;
 }
 
 Result<std::vector<pb::ApplyResponse>> preview_batch(Session& session,
@@ -115,7 +115,6 @@ Result<std::vector<pb::ApplyResponse>> preview_batch(Session& session,
   pb::PlanRequest request;
   for (const Deployment& deployment : deployments)
     *request.add_manifests() = deployment.manifest.message;
-  TRY(check_size(request));
   auto plan = client->call(&pb::Operators::Stub::Plan, request);
   if (!plan) return tl::unexpected(locate(std::move(plan).error(), deployments));
   return std::vector<pb::ApplyResponse>(plan->outcomes().begin(), plan->outcomes().end());

@@ -1,24 +1,18 @@
 // The manifests that `-f FILE|DIR` names, all read and judged before any is used.
 #pragma once
 
-#include <map>
 #include <string>
 #include <vector>
 
 #include "cli/commands/deploy.h"
-#include "cli/order/order.h"
 
 namespace flodea::cli {
 
 enum class Depth { kFlat, kRecursive };
 
 // Files, and of directories their *.yaml, sorted by path. Errors: none there, a name twice, what
-// is wrong with one.
+// is wrong with one, and more than can be judged together.
 Result<std::vector<Deployment>> read_batch(const std::vector<std::string>& paths, Depth depth);
-
-using AgentsByName = std::map<std::string, operators::v1::Agent>;
-Result<AgentsByName> agents_by_name(Client& client, const std::string& selector = {});
-After after_of(const AgentsByName& agents);
 
 // Sends every bundle, then has all manifests judged together by the supervisor; the answers, in
 // order.

@@ -2,16 +2,13 @@
 #pragma once
 
 #include <functional>
-#include <map>
-#include <set>
 #include <string>
 #include <vector>
 
 #include "cli/commands/session.h"
+#include "cli/order/order.h"
 
 namespace flodea::cli {
-
-using Precedence = std::map<std::string, std::set<std::string>>;
 
 // What `one` returns is printed. The error of a single agent is the command's; of several each is
 // said on stderr, and the error counts them. No agent: says so on stderr, and that is no error.
@@ -19,6 +16,9 @@ using Precedence = std::map<std::string, std::set<std::string>>;
 Status for_each_agent(Session& session, const std::vector<std::string>& names,
                       const std::function<Result<std::string>(const std::string& name)>& one,
                       Precedence before = {});
+// Behind those they come after: with some at a time, who waits for another never keeps it from
+// its turn.
+Result<Names> in_start_order(Session& session, const Names& names);
 // For several: those that each of them is stopped before.
 Result<Precedence> stop_precedence(Session& session, const std::vector<std::string>& names);
 

@@ -96,6 +96,7 @@ Status await(Session& session, Deployment& deployment) {
   auto agent = client->call(&pb::Operators::Stub::Await, request);
   watch.reset();
   *applied.mutable_agent() = TRY(std::move(agent));
+  applied.set_outcome(pb::ApplyResponse::OUTCOME_UNCHANGED);
   print(session.table()
             ? fmt::format("{} {}\n", request.name(), state_word(applied.agent().state()))
             : render_item(applied, session.format));

@@ -49,7 +49,10 @@ void add_verb(CLI::App& app, Session& session, Action& action, const char* verb,
     auto names = TRY(names_of(session, *targets));
     bool alone = targets->names.size() == 1;
     Precedence before;
-    if (std::is_same_v<Request, pb::StopRequest>) before = TRY(stop_precedence(session, names));
+    if (std::is_same_v<Request, pb::StopRequest>)
+      before = TRY(stop_precedence(session, names));
+    else
+      names = TRY(in_start_order(session, names));
     return for_each_agent(
         session, names,
         [&](const std::string& name) { return power(session, name, alone, method); },

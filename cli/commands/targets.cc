@@ -60,6 +60,20 @@ Result<pb::ListResponse> list_agents(Client& client, const std::string& selector
   return all;
 }
 
+Result<AgentsByName> agents_by_name(Client& client, const std::string& selector) {
+  AgentsByName agents;
+  auto list = TRY(list_agents(client, selector));
+  for (const pb::Agent& agent : list.agents()) agents[agent.name()] = agent;
+  return agents;
+}
+
+After after_of(const AgentsByName& agents) {
+  After after;
+  for (const auto& [name, agent] : agents)
+    after[name] = {agent.spec().after().begin(), agent.spec().after().end()};
+  return after;
+}
+
 Result<std::vector<std::string>> names_of(Session& session, const Targets& targets) {
   std::vector<std::string> names;
   if (!targets.names.empty()) {

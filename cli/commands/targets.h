@@ -1,6 +1,7 @@
 // Which agents a command is about: by name, by label, or all.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -8,6 +9,7 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/commands/session.h"
+#include "cli/order/order.h"
 
 namespace flodea::cli {
 
@@ -30,6 +32,9 @@ void add_selector(CLI::App& command, std::string& selector);
 
 // All pages as one list.
 Result<operators::v1::ListResponse> list_agents(Client& client, const std::string& selector = {});
+using AgentsByName = std::map<std::string, operators::v1::Agent>;
+Result<AgentsByName> agents_by_name(Client& client, const std::string& selector = {});
+After after_of(const AgentsByName& agents);
 // Each once; by name where a selector decides.
 Result<std::vector<std::string>> names_of(Session& session, const Targets& targets);
 

@@ -29,10 +29,9 @@ Names in_start_order(const Names& names, const After& after) {
   return order;
 }
 
-std::map<std::string, std::set<std::string>> stopped_before(const Names& names,
-                                                            const After& after) {
+Precedence stopped_before(const Names& names, const After& after) {
   std::set<std::string> wanted(names.begin(), names.end());
-  std::map<std::string, std::set<std::string>> before;
+  Precedence before;
   for (const std::string& name : names) {
     std::set<std::string> seen;
     walk(name, after, seen, [&](const std::string& left) {

@@ -3,7 +3,6 @@
 #include <catch2/catch_test_macros.hpp>
 
 using namespace flodea::cli;
-using Before = std::map<std::string, std::set<std::string>>;
 
 TEST_CASE("agents are applied behind those they come after, else in their order") {
   CHECK(in_start_order({"c", "a", "b"}, {}) == Names{"c", "a", "b"});
@@ -13,14 +12,14 @@ TEST_CASE("agents are applied behind those they come after, else in their order"
 }
 
 TEST_CASE("agents are stopped before those they come after") {
-  CHECK(stopped_before({"a", "b"}, {{"a", {"c"}}}) == Before{});
+  CHECK(stopped_before({"a", "b"}, {{"a", {"c"}}}) == Precedence{});
   CHECK(stopped_before({"a", "b", "c"}, {{"c", {"b"}}, {"b", {"a"}}}) ==
-        Before{{"a", {"b", "c"}}, {"b", {"c"}}});
-  CHECK(stopped_before({"a", "c"}, {{"c", {"b"}}, {"b", {"a"}}}) == Before{{"a", {"c"}}});
+        Precedence{{"a", {"b", "c"}}, {"b", {"c"}}});
+  CHECK(stopped_before({"a", "c"}, {{"c", {"b"}}, {"b", {"a"}}}) == Precedence{{"a", {"c"}}});
 }
 
 TEST_CASE("a ring ends") {
   After ring{{"a", {"b"}}, {"b", {"a"}}, {"c", {"c"}}};
   CHECK(in_start_order({"a", "b", "c"}, ring) == Names{"b", "a", "c"});
-  CHECK(stopped_before({"a", "b", "c"}, ring) == Before{{"a", {"b"}}, {"b", {"a"}}});
+  CHECK(stopped_before({"a", "b", "c"}, ring) == Precedence{{"a", {"b"}}, {"b", {"a"}}});
 }

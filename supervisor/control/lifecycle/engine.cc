@@ -215,9 +215,13 @@ void Engine::finish_waits(Agent& agent) {
   };
   std::vector<Wait> finished;
   std::erase_if(agent.waits, [&](Wait& wait) {
-    return over(wait) && (finished.push_back(std::move(wait)), true);
+    bool ends = disappointment(agent, wait) || over(wait);
+    return ends && (finished.push_back(std::move(wait)), true);
   });
-  for (Wait& wait : finished) wait.done(view_of(agent));
+  for (Wait& wait : finished) {
+    auto why = disappointment(agent, wait);
+    wait.done(why ? tl::unexpected(std::move(*why)) : Result<AgentView>(view_of(agent)));
+  }
 }
 
 // ---- removal

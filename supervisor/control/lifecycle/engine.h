@@ -69,7 +69,8 @@ class Engine final : public Lifecycle, public EffectEvents {
   void apply(AgentManifest manifest, ApplyOptions options, Callback<ApplyOutcome> done) override;
   void plan(std::vector<AgentManifest> manifests,
             Callback<std::vector<ApplyOutcome>> done) override;
-  void await(std::string name, std::uint64_t revision, Callback<AgentView> done) override;
+  void await(std::string name, std::uint64_t revision, Asked asked,
+             Callback<AgentView> done) override;
   void rollback(RollbackOrder order, Asked asked, Callback<ApplyOutcome> done) override;
   void start(std::string name, Asked asked, Callback<AgentView> done) override;
   void stop(std::string name, Asked asked, Callback<AgentView> done) override;
@@ -194,17 +195,20 @@ class Engine final : public Lifecycle, public EffectEvents {
   Result<Agent*> agent_for(const std::string& name);
   void verb(const std::string& name, const Asked& asked, bool up, const Change& change,
             const Callback<AgentView>& done);
-  void wait_for(Agent& agent, Until until, Callback<AgentView> done);
+  void wait_for(Agent& agent, Wait wait);
+  static std::optional<Error> disappointment(const Agent& agent, const Wait& wait);
   void remove_now(const std::string& name, bool keep_data, const std::string& by,
                   const Callback<RemovalReceipt>& done);
   NodeStatus node_status();
 
   // engine_plan.cc
-  Status check_apply(const AgentManifest& manifest, const Planned& planned);
+  Status check_apply(const AgentManifest& manifest, Planned& planned);
   Status check_apply(const AgentManifest& manifest);
-  Status check_after(const AgentManifest& manifest, const Planned& planned);
+  Status check_after(const AgentManifest& manifest, Planned& planned);
+  Status check_after(const AgentManifest& manifest);
+  std::vector<std::string> ring_of(const AgentManifest& manifest, Planned& planned);
   Status check_host(const AgentSpec& spec, std::optional<std::uint64_t> volume_bytes,
-                    const Planned& planned);
+                    Planned& planned);
   Result<std::optional<std::uint64_t>> kept_volume_bytes(const std::string& name);
   Result<std::vector<ApplyOutcome>> plan_now(const std::vector<AgentManifest>& manifests);
   Result<ApplyOutcome> preview(const AgentManifest& manifest, Planned& planned);

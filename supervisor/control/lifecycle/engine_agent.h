@@ -2,6 +2,7 @@
 // thread only.
 #pragma once
 
+#include "supervisor/control/lifecycle/admission.h"
 #include "supervisor/control/lifecycle/engine.h"
 #include "supervisor/control/lifecycle/start_queue.h"
 
@@ -12,6 +13,8 @@ struct Engine::Wait {
   // before this one is proven.
   Until until = Until::kRuns;
   std::uint64_t incarnation = 0;  // of which it must be
+  std::uint64_t revision = 0;     // which must be the current one; 0: any
+  StillWanted wanted;
   Callback<AgentView> done;
 };
 
@@ -53,10 +56,12 @@ struct Engine::Agent {
   std::vector<Callback<RemovalReceipt>> removals;
 };
 
-// Manifests that are judged as if they were applied already.
+// Manifests that are judged as if they were applied already, and what need not be found out again
+// for each.
 struct Engine::Planned {
   std::map<std::string, const AgentManifest*> manifests;
-  std::uint64_t disk_bytes = 0;  // that the volumes of those that come new take on the host
+  std::optional<HostRoom> room;     // less what the volumes of those that come new take
+  std::set<std::string> ring_free;  // agents from which no ring of `after` is reached
 };
 
 // One at a time for an agent, in the order they came: what they need may take long to make.

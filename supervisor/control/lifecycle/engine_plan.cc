@@ -1,14 +1,16 @@
 // Engine: whether a manifest may be applied, and what that would do; for one, or for several
 // together.
-#include "supervisor/control/lifecycle/admission.h"
 #include "supervisor/control/lifecycle/engine_agent.h"
 
 namespace flodea::control {
 
-Status Engine::check_apply(const AgentManifest& manifest) { return check_apply(manifest, {}); }
+Status Engine::check_apply(const AgentManifest& manifest) {
+  Planned alone;
+  return check_apply(manifest, alone);
+}
 
 // All that can refuse a manifest; before anything is made for it, and again once it is.
-Status Engine::check_apply(const AgentManifest& manifest, const Planned& planned) {
+Status Engine::check_apply(const AgentManifest& manifest, Planned& planned) {
   TRY(check_agent_name(manifest.name));
   if (closing_) return fail(Code::kUnavailable, "the supervisor is shut down");
   TRY(parts_.check_spec(manifest.spec));
@@ -24,27 +26,9 @@ Status Engine::check_apply(const AgentManifest& manifest, const Planned& planned
 }
 
 // A ring of agents that wait for each other would never start.
-Status Engine::check_after(const AgentManifest& manifest, const Planned& planned) {
-  std::vector<std::string> path{manifest.name};
-  std::set<std::string> seen;
-  auto manifest_of = [&](const std::string& name) -> const AgentManifest* {
-    auto it = planned.manifests.find(name);
-    if (it != planned.manifests.end()) return it->second;
-    const Agent* agent = find(name);
-    return agent == nullptr ? nullptr : &agent->stored.manifest;
-  };
-  std::function<bool(const std::vector<std::string>&)> leads_back =
-      [&](const std::vector<std::string>& names) {
-        for (const std::string& name : names) {
-          path.push_back(name);
-          if (name == manifest.name) return true;
-          const AgentManifest* other = seen.insert(name).second ? manifest_of(name) : nullptr;
-          if (other != nullptr && leads_back(other->spec.after)) return true;
-          path.pop_back();
-        }
-        return false;
-      };
-  if (!leads_back(manifest.spec.after)) return {};
+Status Engine::check_after(const AgentManifest& manifest, Planned& planned) {
+  std::vector<std::string> path = ring_of(manifest, planned);
+  if (path.empty()) return {};
   std::string ring = path.front();
   for (std::size_t i = 1; i < path.size(); ++i) ring += " after " + path[i];
   Error error = fail(Code::kInvalidArgument, "the agents wait for each other: " + ring).value();
@@ -52,14 +36,67 @@ Status Engine::check_after(const AgentManifest& manifest, const Planned& planned
       std::move(error).with_field("spec.after").with_remedy("take one of them out of the ring"));
 }
 
-Status Engine::check_host(const AgentSpec& spec, std::optional<std::uint64_t> volume_bytes,
-                          const Planned& planned) {
-  HostRoom room{.disk_free = effects_->disk_free(), .disk_promised = planned.disk_bytes};
-  for (const auto& [id, agent] : agents_) {
-    if (!agent->stored.volume_made)
-      room.disk_promised += image_bytes(agent->stored.manifest.spec.resources.disk_bytes);
+Status Engine::check_after(const AgentManifest& manifest) {
+  Planned alone;
+  return check_after(manifest, alone);
+}
+
+// From the manifest's agent back to it; empty: it is on none. Depth first, each agent once in a
+// whole plan unless there is a ring.
+std::vector<std::string> Engine::ring_of(const AgentManifest& manifest, Planned& planned) {
+  struct Place {
+    const AgentManifest* manifest;
+    std::size_t next = 0;
+  };
+  auto manifest_of = [&](const std::string& name) -> const AgentManifest* {
+    auto it = planned.manifests.find(name);
+    if (it != planned.manifests.end()) return it->second;
+    const Agent* agent = find(name);
+    return agent == nullptr ? nullptr : &agent->stored.manifest;
+  };
+  if (planned.ring_free.contains(manifest.name)) return {};
+  std::vector<Place> path{{&manifest}};
+  std::set<std::string> seen{manifest.name}, on_path{manifest.name};
+  bool another_ring = false;
+  while (!path.empty()) {
+    Place& place = path.back();
+    if (place.next == place.manifest->spec.after.size()) {
+      on_path.erase(place.manifest->name);
+      path.pop_back();
+      continue;
+    }
+    const std::string& name = place.manifest->spec.after[place.next++];
+    if (name == manifest.name) {
+      std::vector<std::string> ring;
+      for (const Place& one : path) ring.push_back(one.manifest->name);
+      ring.push_back(name);
+      return ring;
+    }
+    if (planned.ring_free.contains(name)) continue;
+    if (!seen.insert(name).second) {
+      another_ring = another_ring || on_path.contains(name);
+      continue;
+    }
+    const AgentManifest* other = manifest_of(name);
+    if (other == nullptr) continue;
+    on_path.insert(name);
+    path.push_back({other});
   }
-  return admit(spec, host_, room, volume_bytes);
+  if (!another_ring) planned.ring_free.merge(seen);
+  return {};
+}
+
+Status Engine::check_host(const AgentSpec& spec, std::optional<std::uint64_t> volume_bytes,
+                          Planned& planned) {
+  if (!planned.room) {
+    planned.room = HostRoom{.disk_free = effects_->disk_free()};
+    for (const auto& [id, agent] : agents_) {
+      if (!agent->stored.volume_made)
+        planned.room->disk_promised +=
+            image_bytes(agent->stored.manifest.spec.resources.disk_bytes);
+    }
+  }
+  return admit(spec, host_, *planned.room, volume_bytes);
 }
 
 // Of the volume that a new agent of this name gets; none: it gets a new one.
@@ -96,7 +133,7 @@ Result<ApplyOutcome> Engine::preview(const AgentManifest& manifest, Planned& pla
   const Agent* agent = find(manifest.name);
   if (agent == nullptr) {
     if (!TRY(kept_volume_bytes(manifest.name)))
-      planned.disk_bytes += image_bytes(manifest.spec.resources.disk_bytes);
+      planned.room->disk_promised += image_bytes(manifest.spec.resources.disk_bytes);
     Agent fresh;
     fresh.stored.manifest = manifest;
     fresh.stored.created = fresh.stored.state_since = parts_.clock.wall();

@@ -73,6 +73,37 @@ TEST_CASE("manifests that would make a ring together are refused, those that und
   CHECK(plan(b, {after("b", {"a"}), after("a", {})}));
 }
 
+TEST_CASE("a ring is told of one of its own, whatever else leads to it") {
+  EngineBench b;
+  auto refused = plan(b, {after("a", {"b"}), after("b", {"d", "c"}), after("c", {"b"}),
+                          after("d", {"e"}), after("e", {"d"})});
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().field == "manifests[1].spec.after");
+  CHECK(refused.error().message.find("b after c after b") != std::string::npos);
+  auto itself = plan(b, {after("a", {"a"})});
+  REQUIRE_FALSE(itself);
+  CHECK(itself.error().message.find("a after a") != std::string::npos);
+}
+
+TEST_CASE("a plan of as many agents as a host may have is judged in one turn") {
+  EngineBench b;
+  constexpr int kAgents = 4000, kDeep = 8;
+  std::vector<AgentManifest> layers;  // each after eight of the layer before
+  for (int i = 0; i < kAgents; ++i) {
+    std::vector<std::string> others;
+    for (int k = 0; k < kDeep && i >= kDeep; ++k)
+      others.push_back("a" + std::to_string(i / kDeep * kDeep - kDeep + k));
+    layers.push_back(after("a" + std::to_string(i), std::move(others)));
+    layers.back().spec.resources.disk_bytes = kMiB;
+  }
+  b.effects.free = 1ull << 40;
+  CHECK(plan(b, layers));
+  layers.front().spec.after = {"a" + std::to_string(kAgents - 1)};
+  auto refused = plan(b, layers);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().field == "manifests[0].spec.after");
+}
+
 TEST_CASE("the disks of a plan's new agents are counted together") {
   EngineBench b;
   b.effects.free = image_bytes(64 * kMiB) + image_bytes(32 * kMiB);

@@ -32,7 +32,7 @@ void Engine::put_back(Agent& agent) {
   if (!agent.fallback) return;
   std::uint64_t failed = agent.stored.revision, good = agent.stored.proven_revision;
   std::string why = agent.stored.record.message;
-  Status changed = check_after(*agent.fallback, {});  // others may have come to wait for it since
+  Status changed = check_after(*agent.fallback);  // others may have come to wait for it since
   if (changed)
     changed = change_desired(agent, "policy", [&](StoredAgent& stored) {
       stored.manifest = *agent.fallback;

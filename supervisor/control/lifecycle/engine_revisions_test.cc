@@ -83,7 +83,7 @@ TEST_CASE("a revision can be waited for after its apply was answered") {
   EngineBench b;
   auto await = [&](std::uint64_t which) {
     auto out = std::make_shared<Result<AgentView>>(fail(Code::kUnknown, "no answer"));
-    b.engine->await("ledger", which, [out](auto r) { *out = std::move(r); });
+    b.engine->await("ledger", which, true, [out](auto r) { *out = std::move(r); });
     b.run_posted();
     return out;
   };
@@ -95,10 +95,11 @@ TEST_CASE("a revision can be waited for after its apply was answered") {
   std::string why = "agent ledger: revision 2 failed, revision 1 is put back as revision 3: ";
   CHECK(in_time->error().message.starts_with(why));
   CHECK(current->error().message.starts_with(why));
-  auto late = await(2), older = await(1);
+  auto late = await(2), older = await(1), none_yet = await(9);
   CHECK(late->error().message == in_time->error().message);
   CHECK(older->error().code == Code::kAborted);
   CHECK(older->error().message.find("revision 3 is") != std::string::npos);
+  CHECK(none_yet->error().code == Code::kNotFound);
   auto third = await(3);
   b.released();
   b.running();
@@ -107,6 +108,55 @@ TEST_CASE("a revision can be waited for after its apply was answered") {
   b.engine->stop("ledger", false, [](auto) {});
   b.run_posted();
   CHECK((*await(3))->desired_running == false);
+}
+
+TEST_CASE("who waits for a revision hears when it is replaced, or the agent removed, meanwhile") {
+  EngineBench b;
+  replace(b);
+  Result<AgentView> waited = fail(Code::kUnknown, "no answer"), started = waited;
+  b.engine->await("ledger", 2, true, [&](auto r) { waited = std::move(r); });
+  b.engine->start("ledger", true, [&](auto r) { started = std::move(r); });
+  b.run_posted();
+  CHECK(waited.error().message == "no answer");
+  SECTION("replaced") {
+    REQUIRE(b.apply(revision("another")));
+    CHECK(waited.error().code == Code::kAborted);
+    CHECK(waited.error().message.find("revision 2 is not the current one, revision 3 is") !=
+          std::string::npos);
+    CHECK(started.error().message == "no answer");  // whichever revision it is of
+  }
+  SECTION("removed") {
+    b.engine->remove("ledger", false, "", [](auto) {});
+    b.run_posted();
+    for (const auto& one : {waited, started}) {
+      CHECK(one.error().code == Code::kAborted);
+      CHECK(one.error().message == "agent ledger is being removed");
+    }
+  }
+  SECTION("shut down") {
+    b.engine->close();
+    b.engine->await("ledger", 2, true, [&](auto r) { waited = std::move(r); });
+    b.run_posted();
+    CHECK(waited.error().code == Code::kUnavailable);
+  }
+}
+
+TEST_CASE("who is gone is waited for by nobody") {
+  EngineBench b;
+  replace(b);
+  auto wait = [&](bool wanted) {
+    auto answers = std::make_shared<int>(0);
+    b.engine->await("ledger", 2, {true, "", [wanted] { return wanted; }},
+                    [answers](auto) { ++*answers; });
+    b.run_posted();
+    return answers;
+  };
+  auto gone = wait(false), here = wait(true);
+  CHECK(gone.use_count() == 1);  // the engine has forgotten it
+  CHECK(here.use_count() == 2);
+  b.executed();
+  b.pass(kProvenAfter);
+  CHECK((*gone == 0 && *here == 1));
 }
 
 TEST_CASE("who waits for an apply hears once the revision is proven, where one could be put back") {

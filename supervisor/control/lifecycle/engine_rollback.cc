@@ -39,11 +39,12 @@ void Engine::rollback(RollbackOrder order, Asked asked, Callback<ApplyOutcome> d
   when_open([this, order = std::move(order), asked = std::move(asked), done = std::move(done)] {
     auto back = revision_for(order);
     if (!back) return done(tl::unexpected(std::move(back).error()));
-    enqueue(std::make_shared<Applying>(Applying{.manifest = std::move(back->manifest),
-                                                .options = {.wait = asked.wait, .by = asked.by},
-                                                .done = done,
-                                                .asked = parts_.clock.boot(),
-                                                .back_to = back->revision}));
+    enqueue(std::make_shared<Applying>(
+        Applying{.manifest = std::move(back->manifest),
+                 .options = {.wait = asked.wait, .by = asked.by, .wanted = asked.wanted},
+                 .done = done,
+                 .asked = parts_.clock.boot(),
+                 .back_to = back->revision}));
   });
 }
 

@@ -3,7 +3,6 @@
 
 #include "base/quantity.h"
 #include "policy/landlock.h"
-#include "supervisor/control/lifecycle/admission.h"
 #include "supervisor/control/lifecycle/engine_agent.h"
 
 namespace flodea::control {
@@ -105,7 +104,10 @@ void Engine::apply_now(Applying& applying, const Callback<ApplyOutcome>& done) {
     done(ApplyOutcome{.kind = kind, .agent = std::move(*view)});
   };
   if (!applying.options.wait || !agent.stored.desired_running) return answer(view_of(agent));
-  wait_for(agent, Until::kProven, answer);
+  wait_for(agent, {.until = Until::kProven,
+                   .revision = agent.stored.revision,
+                   .wanted = applying.options.wanted,
+                   .done = answer});
 }
 
 Result<ApplyOutcome::Kind> Engine::take_manifest(Applying& applying) {
@@ -188,24 +190,34 @@ Status Engine::change_desired(Agent& agent, const std::string& by, const Change&
 }
 
 // Where an earlier control put it back, only that it was replaced is known.
-void Engine::await(std::string name, std::uint64_t revision, Callback<AgentView> done) {
-  when_open([this, name = std::move(name), revision, done = std::move(done)] {
-    auto agent = agent_for(name);
-    if (!agent) return done(tl::unexpected(std::move(agent).error()));
-    Agent& found = **agent;
-    if (found.stored.removal != Removal::kNone) return done(being_removed(name));
-    if (revision != 0 && revision != found.stored.revision)
-      return done(tl::unexpected(replaced(found, revision)));
-    if (!found.stored.desired_running) return done(view_of(found));
-    wait_for(found, Until::kProven, done);
-  });
+void Engine::await(std::string name, std::uint64_t revision, Asked asked,
+                   Callback<AgentView> done) {
+  when_open(
+      [this, name = std::move(name), revision, asked = std::move(asked), done = std::move(done)] {
+        auto agent = agent_for(name);
+        if (!agent) return done(tl::unexpected(std::move(agent).error()));
+        Agent& found = **agent;
+        if (closing_) return done(fail(Code::kUnavailable, "the supervisor is shut down"));
+        std::uint64_t current = found.stored.revision;
+        wait_for(found, {.until = Until::kProven,
+                         .revision = revision != 0 ? revision : current,
+                         .wanted = asked.wanted,
+                         .done = done});
+      });
 }
 
 Error Engine::replaced(const Agent& agent, std::uint64_t revision) {
   if (agent.put_back && agent.put_back->failed == revision) return agent.put_back->why;
-  return fail(Code::kAborted, "agent " + agent.stored.manifest.name + ": revision " +
-                                  std::to_string(revision) + " is not the current one, revision " +
-                                  std::to_string(agent.stored.revision) + " is")
+  const std::string agent_name = "agent " + agent.stored.manifest.name;
+  const std::string current = std::to_string(agent.stored.revision);
+  if (revision > agent.stored.revision)
+    return fail(Code::kNotFound, agent_name + " has no revision " + std::to_string(revision) +
+                                     ": it is at revision " + current)
+        .value()
+        .with_field("revision")
+        .with_remedy("`flodea revisions " + agent.stored.manifest.name + "` lists them");
+  return fail(Code::kAborted, agent_name + ": revision " + std::to_string(revision) +
+                                  " is not the current one, revision " + current + " is")
       .value()
       .with_field("revision")
       .with_remedy("`flodea events " + agent.stored.manifest.name + "` tells what came after it");
@@ -252,13 +264,24 @@ void Engine::verb(const std::string& name, const Asked& asked, bool up, const Ch
   }
   settle(found);
   if (!asked.wait) return done(view_of(found));
-  wait_for(found, up ? Until::kRuns : Until::kStops, done);
+  wait_for(found,
+           {.until = up ? Until::kRuns : Until::kStops, .wanted = asked.wanted, .done = done});
 }
 
-void Engine::wait_for(Agent& agent, Until until, Callback<AgentView> done) {
-  agent.waits.push_back(
-      {.until = until, .incarnation = agent.stored.incarnation, .done = std::move(done)});
+void Engine::wait_for(Agent& agent, Wait wait) {
+  wait.incarnation = agent.stored.incarnation;
+  std::erase_if(agent.waits, [](const Wait& other) { return other.wanted && !other.wanted(); });
+  agent.waits.push_back(std::move(wait));
   finish_waits(agent);
+}
+
+// Why it will not be what is waited for; nothing while it may.
+std::optional<Error> Engine::disappointment(const Agent& agent, const Wait& wait) {
+  if (wait.until == Until::kStops) return std::nullopt;
+  if (agent.stored.removal != Removal::kNone)
+    return being_removed(agent.stored.manifest.name).value();
+  if (wait.revision == 0 || wait.revision == agent.stored.revision) return std::nullopt;
+  return replaced(agent, wait.revision);
 }
 
 // ---- remove

@@ -82,19 +82,25 @@ struct ApplyOutcome {
   AgentView agent;
 };
 
+// Whether somebody still wants the answer; empty: yes. Any thread, and it must not block.
+using StillWanted = std::function<bool()>;
+
 // How an operator asks. `by` is who it is, as events tell it: "uid 1000"; empty: not known.
 struct Asked {
   Asked(bool wait,
-        std::string by = {})  // NOLINT(google-explicit-constructor): a wait alone will do
-      : wait(wait), by(std::move(by)) {}
+        std::string by = {},  // NOLINT(google-explicit-constructor): a wait alone will do
+        StillWanted wanted = {})
+      : wait(wait), by(std::move(by)), wanted(std::move(wanted)) {}
   bool wait = false;  // answer when it is so, not when it is wanted
   std::string by;
+  StillWanted wanted;
 };
 
 struct ApplyOptions {
   bool start = false;  // also where an operator stopped it
   bool wait = false;
   std::string by;
+  StillWanted wanted;
 };
 
 // An error of one manifest of several: its field begins with "manifests[N].".
@@ -160,8 +166,9 @@ class Lifecycle {
   virtual void plan(std::vector<AgentManifest> manifests,
                     Callback<std::vector<ApplyOutcome>> done) = 0;
   // As an `apply` that waits, for what was applied before. kAborted: that revision (0: the
-  // current one) was put back or replaced.
-  virtual void await(std::string name, std::uint64_t revision, Callback<AgentView> done) = 0;
+  // current one) was put back or replaced, or the agent is being removed.
+  virtual void await(std::string name, std::uint64_t revision, Asked asked,
+                     Callback<AgentView> done) = 0;
   // Applies the manifest of an earlier revision as a new one.
   virtual void rollback(RollbackOrder order, Asked asked, Callback<ApplyOutcome> done) = 0;
   virtual void start(std::string name, Asked asked, Callback<AgentView> done) = 0;

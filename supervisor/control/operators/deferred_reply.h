@@ -31,6 +31,11 @@ class DeferredReply final : public grpc::ServerUnaryReactor,
   void refuse(const Error& error) {
     if (take_turn([] {})) this->Finish(to_grpc_status(error));
   }
+  // Answered, refused or cancelled: nothing that comes is heard.
+  bool settled() const {
+    std::lock_guard lock(mutex_);
+    return settled_;
+  }
   // `encode` makes the Response of a value.
   template <class T, class Encode>
   void settle(Result<T> result, Encode encode) {
@@ -53,7 +58,7 @@ class DeferredReply final : public grpc::ServerUnaryReactor,
   }
   void OnDone() override { auto last = std::move(self_); }
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   bool settled_ = false;  // under mutex_
   Response* response_;    // valid until Finish
   std::shared_ptr<DeferredReply> self_;

@@ -6,14 +6,15 @@
 
 #include <utility>
 
+#include "base/plan_bounds.h"
 #include "supervisor/control/operators/listener.h"
 #include "supervisor/control/operators/standard_services.h"
 
 namespace flodea::control {
 namespace {
 
-constexpr int kMaxMessage = 4 << 20;       // a plan of 1,000 manifests fits
-constexpr int kMaxStreamsPerClient = 100;  // calls at a time on one connection
+constexpr int kMaxMessage = kMaxPlanBytes;  // the largest request there is
+constexpr int kMaxStreamsPerClient = 100;   // calls at a time on one connection
 constexpr unsigned kDiskThreads = 2;
 constexpr auto kGrace =
     std::chrono::milliseconds(200);  // for answers on their way when the server ends

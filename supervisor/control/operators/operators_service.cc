@@ -64,6 +64,11 @@ void add_transitions(const EventLog& events, const AgentView& view, pb::Agent& a
   for (const Event& event : *found) *agent.add_transitions() = encode_event(event);
 }
 
+template <class Reply>
+StillWanted still_wanted(const std::shared_ptr<Reply>& reply) {
+  return [reply] { return !reply->settled(); };
+}
+
 // The name in a request, or a refusal already given.
 template <class Response>
 bool accept_name(const std::string& name, DeferredReply<Response>& reply) {
@@ -92,15 +97,17 @@ OperatorsService::OperatorsService(OperatorsBackends backends, const Callers& ca
       checks_(executor.make_strand()),
       looks_(executor.make_strand()) {}
 
-Asked OperatorsService::asked_by(const grpc::CallbackServerContext* context, bool wait) const {
-  return {wait, callers_.who(context->peer())};
+template <class Reply>
+Asked OperatorsService::asked_by(const grpc::CallbackServerContext* context, bool wait,
+                                 const std::shared_ptr<Reply>& reply) const {
+  return {wait, callers_.who(context->peer()), still_wanted(reply)};
 }
 
 grpc::ServerUnaryReactor* OperatorsService::Apply(grpc::CallbackServerContext* context,
                                                   const pb::ApplyRequest* request,
                                                   pb::ApplyResponse* response) {
   auto reply = DeferredReply<pb::ApplyResponse>::make(response);
-  auto decoded = decode_manifest(request->manifest(), bounds_);
+  auto decoded = decode_apply(*request, bounds_);
   if (!decoded) {
     reply->refuse(decoded.error());
     return reply.get();
@@ -142,12 +149,13 @@ grpc::ServerUnaryReactor* OperatorsService::Plan(grpc::CallbackServerContext*,
   return reply.get();
 }
 
-grpc::ServerUnaryReactor* OperatorsService::Await(grpc::CallbackServerContext*,
+grpc::ServerUnaryReactor* OperatorsService::Await(grpc::CallbackServerContext* context,
                                                   const pb::AwaitRequest* request,
                                                   pb::Agent* response) {
   auto reply = DeferredReply<pb::Agent>::make(response);
   if (accept_name(request->name(), *reply))
-    backends_.lifecycle.await(request->name(), request->revision(), with_agent(reply));
+    backends_.lifecycle.await(request->name(), request->revision(), asked_by(context, true, reply),
+                              with_agent(reply));
   return reply.get();
 }
 
@@ -188,7 +196,7 @@ grpc::ServerUnaryReactor* OperatorsService::Start(grpc::CallbackServerContext* c
                                                   pb::Agent* response) {
   auto reply = DeferredReply<pb::Agent>::make(response);
   if (accept_name(request->name(), *reply))
-    backends_.lifecycle.start(request->name(), asked_by(context, request->wait()),
+    backends_.lifecycle.start(request->name(), asked_by(context, request->wait(), reply),
                               with_agent(reply));
   return reply.get();
 }
@@ -198,7 +206,7 @@ grpc::ServerUnaryReactor* OperatorsService::Stop(grpc::CallbackServerContext* co
                                                  pb::Agent* response) {
   auto reply = DeferredReply<pb::Agent>::make(response);
   if (accept_name(request->name(), *reply))
-    backends_.lifecycle.stop(request->name(), asked_by(context, request->wait()),
+    backends_.lifecycle.stop(request->name(), asked_by(context, request->wait(), reply),
                              with_agent(reply));
   return reply.get();
 }
@@ -208,7 +216,7 @@ grpc::ServerUnaryReactor* OperatorsService::Restart(grpc::CallbackServerContext*
                                                     pb::Agent* response) {
   auto reply = DeferredReply<pb::Agent>::make(response);
   if (accept_name(request->name(), *reply))
-    backends_.lifecycle.restart(request->name(), asked_by(context, request->wait()),
+    backends_.lifecycle.restart(request->name(), asked_by(context, request->wait(), reply),
                                 with_agent(reply));
   return reply.get();
 }
@@ -245,7 +253,7 @@ grpc::ServerUnaryReactor* OperatorsService::Rollback(grpc::CallbackServerContext
   auto reply = DeferredReply<pb::ApplyResponse>::make(response);
   if (accept_name(request->name(), *reply)) {
     backends_.lifecycle.rollback({.name = request->name(), .revision = request->revision()},
-                                 asked_by(context, request->wait()),
+                                 asked_by(context, request->wait(), reply),
                                  settling<ApplyOutcome>(reply, encode_outcome));
   }
   return reply.get();

@@ -91,7 +91,9 @@ class OperatorsService final : public operators::v1::Operators::CallbackService 
       grpc::CallbackServerContext*, operators::v1::PutBundleResponse*) override;
 
  private:
-  Asked asked_by(const grpc::CallbackServerContext* context, bool wait) const;
+  template <class Reply>
+  Asked asked_by(const grpc::CallbackServerContext* context, bool wait,
+                 const std::shared_ptr<Reply>& reply) const;
 
   OperatorsBackends backends_;
   const Callers& callers_;

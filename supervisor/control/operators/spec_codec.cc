@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/bundle_rules.h"
+#include "base/plan_bounds.h"
 #include "base/quantity.h"
 #include "base/text.h"
 #include "supervisor/control/operators/health_codec.h"
@@ -20,7 +21,6 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t kMaxLabels = 32, kMaxLabel = 63;
 constexpr std::size_t kMaxAfter = 16;
-constexpr int kMaxPlanned = 1000;
 constexpr std::size_t kMaxArgs = 64, kMaxArg = 4096;
 constexpr std::size_t kMaxEnv = 64, kMaxEnvKey = 128, kMaxEnvValue = 4096;
 
@@ -356,9 +356,15 @@ Result<AgentManifest> decode_manifest(const pb::AgentManifest& wire, const SpecB
   return manifest;
 }
 
+Result<AgentManifest> decode_apply(const pb::ApplyRequest& wire, const SpecBounds& bounds) {
+  if (wire.dry_run())
+    return refuse("dry_run", "Apply has no dry run, and would make it so", "call Plan");
+  return decode_manifest(wire.manifest(), bounds);
+}
+
 Result<std::vector<AgentManifest>> decode_plan(const pb::PlanRequest& wire,
                                                const SpecBounds& bounds) {
-  if (wire.manifests().empty() || wire.manifests_size() > kMaxPlanned)
+  if (wire.manifests().empty() || std::size_t(wire.manifests_size()) > kMaxPlanned)
     return refuse("manifests", fmt::format("there are {} manifests", wire.manifests_size()),
                   fmt::format("plan 1 to {} at a time", kMaxPlanned));
   std::vector<AgentManifest> manifests;

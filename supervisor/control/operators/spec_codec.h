@@ -30,7 +30,10 @@ struct SpecBounds {
 
 Result<AgentManifest> decode_manifest(const operators::v1::AgentManifest& wire,
                                       const SpecBounds& bounds = {});
-// 1 to 1,000 manifests, each of another agent.
+// The same, of a request that asks for nothing that this build does not do.
+Result<AgentManifest> decode_apply(const operators::v1::ApplyRequest& wire,
+                                   const SpecBounds& bounds = {});
+// 1 to kMaxPlanned manifests, each of another agent.
 Result<std::vector<AgentManifest>> decode_plan(const operators::v1::PlanRequest& wire,
                                                const SpecBounds& bounds = {});
 // Canonical: every field set, quantities as format_bytes and format_duration write them.

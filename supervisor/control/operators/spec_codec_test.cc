@@ -358,6 +358,14 @@ TEST_CASE("an agent's view keeps what the lifecycle says, and its text is made U
 
 }  // namespace
 
+TEST_CASE("a dry run that an earlier Apply had is refused, not made so") {
+  pb::ApplyRequest request;
+  *request.mutable_manifest() = smallest();
+  CHECK(decode_apply(request));
+  request.set_dry_run(true);
+  CHECK(decode_apply(request).error().field == "dry_run");
+}
+
 TEST_CASE("a plan has manifests, each of another agent; an error says of which") {
   pb::PlanRequest plan;
   CHECK(decode_plan(plan).error().field == "manifests");
@@ -372,7 +380,7 @@ TEST_CASE("a plan has manifests, each of another agent; an error says of which")
   CHECK(decode_plan(plan).error().field == "manifests[1].spec.runtime.type");
   plan.mutable_manifests(1)->Clear();
   CHECK(decode_plan(plan).error().field.starts_with("manifests[1]."));
-  while (plan.manifests_size() < 1001) *plan.add_manifests() = smallest();
+  while (plan.manifests_size() < 4097) *plan.add_manifests() = smallest();
   CHECK(decode_plan(plan).error().field == "manifests");
 }
 

@@ -50,7 +50,7 @@ class FakeLifecycle final : public Lifecycle {
     for (AgentManifest& manifest : manifests) outcomes.push_back(preview(std::move(manifest)));
     done(std::move(outcomes));
   }
-  void await(std::string name, std::uint64_t revision, Callback<AgentView> done) override {
+  void await(std::string name, std::uint64_t revision, Asked, Callback<AgentView> done) override {
     auto view = find(name);
     if (view && revision != 0 && revision != view->revision)
       view = fail(Code::kAborted, "another revision");
