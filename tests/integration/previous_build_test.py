@@ -1,5 +1,5 @@
-"""Agents that live on with the previous commit's worker, runtimes and SDKs, under the supervisor of this one: whatever of it is killed,
-executed again or upgraded, they do not notice. `scripts/previous_worker` builds what they live on with."""
+"""From the previous commit's build to this one: agents that run under it do not notice the upgrade, and live on with its worker, runtimes
+and SDKs under the supervisor of this one, whatever of that is killed, executed again or upgraded. `scripts/previous_build` builds it."""
 import os
 import sys
 import unittest
@@ -61,8 +61,40 @@ class PreviousWorker(SuccessionTest):
         self.assert_runs(self.fleet, BUILD)
 
 
+class PreviousSupervisor(SuccessionTest):
+    """All of it is the previous commit's, until all of it is replaced."""
+
+    @classmethod
+    def make_host(cls):
+        host = Host()
+        cls.programs = Programs(os.path.join(host.base, "programs"), PREVIOUS, os.path.join(PREVIOUS, "supervisor"))
+        host.programs = cls.programs.directory
+        return host
+
+    @classmethod
+    def prepare(cls):
+        cls.fleet = Fleet(cls.host, len(runtimes()))
+
+    def assert_is_of(self, build):
+        pids = {"flodead": self.host.pid, **{name: self.host.service_pid(name) for name in ("flodea-control", "flodea-vault")}}
+        for name, pid in pids.items():
+            self.assertEqual(content(f"/proc/{pid}/exe"), content(os.path.join(build, name)), name)
+
+    def upgrade(self, host):
+        self.programs.install(BUILD)
+        return reload(host)
+
+    def test_an_upgrade(self):
+        self.assert_is_of(os.path.join(PREVIOUS, "supervisor"))
+        self.rounds(1, self.upgrade, "reloaded, version")
+        self.host.wait_services()
+        self.assert_is_of(BUILD)
+        self.rounds(1, kill_control, "flodea-control is up")
+        self.assertEqual(self.fleet.problems(), [])
+
+
 if __name__ == "__main__":
     if not os.path.exists(os.path.join(PREVIOUS, "commit")):
-        print("scripts/previous_worker has built nothing: there is no commit before this one")
+        print("scripts/previous_build has built nothing: there is no commit before this one")
         sys.exit(77)
     unittest.main(verbosity=2)
