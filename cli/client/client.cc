@@ -23,11 +23,13 @@ Error unreachable(const std::string& socket, int err) {
   Error error =
       fail(Code::kUnavailable, fmt::format("cannot reach the supervisor on {}: {}", socket, why))
           .value();
-  bool denied = err == EACCES || err == EPERM || err == 0;
+  const std::string member =
+      "be root or a member of group flodea (usermod -aG flodea NAME, then log in again)";
   std::string remedy =
-      denied ? "be root or a member of group flodea (usermod -aG flodea NAME, then log in again)"
-             : "start it (systemctl start flodead, or flodead in the foreground), or name its "
-               "socket with --socket";
+      "start it (systemctl start flodead, or flodead in the foreground), or name its socket with "
+      "--socket";
+  if (err == EACCES || err == EPERM) remedy = member;
+  if (err == 0) remedy = "try again where it is just being started; else " + member;
   return std::move(std::move(error).with_remedy(remedy).with_metadata(kUnreachable, "true"));
 }
 

@@ -32,7 +32,7 @@ pb::EventsRequest request_of(const EventsOptions& options, Nanos now) {
 }
 
 // Where "from now on" begins, so that a lost connection can go on from there.
-Result<std::uint64_t> newest_event(Client& client) {
+Result<std::uint64_t> ask_newest(Client& client) {
   pb::EventsRequest request;
   request.set_tail(1);
   grpc::ClientContext context;
@@ -44,9 +44,19 @@ Result<std::uint64_t> newest_event(Client& client) {
   return event.id();
 }
 
+// The supervisor may be lost already here.
+Result<std::uint64_t> newest_event(std::unique_ptr<Client>& client) {
+  Reconnect reconnect(client->socket());
+  for (;;) {
+    auto newest = ask_newest(*client);
+    if (newest || !is_unreachable(newest.error())) return newest;
+    client = TRY(reconnect.again(newest.error()));
+  }
+}
+
 Status follow_events(Session& session, pb::EventsRequest request) {
   auto client = TRY(session.own_client());
-  std::uint64_t seen = TRY(newest_event(*client));
+  std::uint64_t seen = TRY(newest_event(client));
   bool first = true;
   request.set_follow(true);
   auto open = [&](Client& to, grpc::ClientContext& context) {

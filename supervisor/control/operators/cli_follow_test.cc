@@ -1,4 +1,7 @@
 // The real `flodea`, following, while the server goes away and comes again.
+#include <poll.h>
+#include <signal.h>
+
 #include <catch2/catch_test_macros.hpp>
 
 #include "supervisor/control/operators/testing/cli.h"
@@ -45,6 +48,36 @@ TEST_CASE("a followed log has no gap, although nothing had come before the serve
     CHECK(follow(cli, {}, {"logs", "a", "-f", "--tail", "1"}).out == rest);
   }
   SECTION("of all") { CHECK(follow(cli, {"one"}, {"logs", "a", "-f"}).out == "one\n" + rest); }
+}
+
+// As a supervisor that ends while the command is on its way to it.
+void take_and_drop_one(UniqueFd listening) {
+  pollfd ready{.fd = listening.get(), .events = POLLIN};
+  REQUIRE(::poll(&ready, 1, 20'000) == 1);
+  UniqueFd connection(::accept4(listening.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  REQUIRE(connection.get() >= 0);
+}
+
+TEST_CASE("events are followed although the supervisor went away before it had said a word") {
+  Cli cli;
+  cli.server.stop();
+  UniqueFd listening = testing::TestServer::listen_on(cli.server.socket);
+  pid_t command = cli.begin({"events", "-f", "--tail", "0"});
+  take_and_drop_one(std::move(listening));
+  std::filesystem::remove(cli.server.socket);
+  cli.server.start();
+  auto eventually = [](const std::function<bool()>& so) {
+    for (int i = 0; i < 2000 && !so(); ++i) ::poll(nullptr, 0, 10);
+    REQUIRE(so());
+  };
+  eventually([&] { return cli.server.events.subscribers() == 1; });
+  REQUIRE(cli.server.events.record({.kind = "agent.removed", .agent = "gone"}));
+  auto out = cli.work.parent_path() / "out";
+  eventually([&] { return has(testing::slurp(out), "agent.removed"); });
+  REQUIRE(::kill(command, SIGTERM) == 0);
+  Outcome all = cli.end(command);
+  CHECK(has(all.err, "the supervisor is away"));
+  CHECK_FALSE(has(all.err, "cannot reach"));
 }
 
 }  // namespace

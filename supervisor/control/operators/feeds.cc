@@ -130,10 +130,10 @@ void begin_log_feed(const std::shared_ptr<LogStreamReactor>& stream, OperatorsBa
   auto pages = std::make_shared<LogPages>(backends.logs, agent, std::move(query));
   std::uint64_t lines = 0, removal = 0;
   if (follow) {
+    removal = backends.events.subscribe(watch_removal(agent.manifest.name, weak));
     lines = backends.logs.subscribe(agent.id, [weak] {
       if (auto alive = weak.lock()) alive->wake();
     });
-    removal = backends.events.subscribe(watch_removal(agent.manifest.name, weak));
   }
   auto cleanup = [backends, id = agent.id, lines, removal, follow, slot = std::move(slot)] {
     if (!follow) return;
