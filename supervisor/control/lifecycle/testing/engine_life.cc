@@ -69,6 +69,8 @@ void EngineLife::act(Act act) {
       return verb(act);
     case Act::kRollback:
       return rollback();
+    case Act::kAwait:
+      return await_revision();
     case Act::kDeliver:
       for (auto n = dice_.pick(4) + 1; n > 0; --n) {
         host_->deliver();
@@ -183,6 +185,7 @@ void EngineLife::bury() {
     if (request.removal) promises_.may_leave(request.name);
   }
   posted_.clear();
+  awaits_.clear();
   engine_.reset();
   open_ = closed_ = false;
   full_once_ = disk_.full;
@@ -263,7 +266,9 @@ std::string EngineLife::come_to_rest() {
     });
     if (!world_.violation.empty()) return world_.violation;
     if (!open_) continue;
-    unmet = promises_.unmet(views(), facts_.max_memory_bytes);
+    auto seen = views();
+    unmet = promises_.unmet(seen, facts_.max_memory_bytes);
+    if (unmet.empty()) unmet = unanswered(seen);
     if (unmet.empty() && open_requests_.empty()) return "";
   }
   return unmet.empty() ? "a request is never answered" : unmet;

@@ -54,6 +54,8 @@ class EngineLife {
   void remove();
   void verb(Act act);
   void rollback();
+  void await_revision();
+  std::string unanswered(const std::vector<AgentView>& views) const;
   std::uint64_t await(const std::string& name, bool removal = false);
   void answered(std::uint64_t request) { open_requests_.erase(request); }
 
@@ -84,6 +86,7 @@ class EngineLife {
   bool closed_ = false;  // shut down: no instance is left
   std::uint64_t ids_ = 0, boots_ = 0, requests_ = 0;
   std::map<std::uint64_t, Request> open_requests_;  // whose answer is to come
+  std::map<std::uint64_t, std::string> awaits_;     // by number, whose: not answered yet
   std::map<std::string, std::string> told_state_;   // of agents, by their events
   bool full_once_ = false;                          // the disk was full in this life
 };

@@ -80,6 +80,43 @@ void EngineLife::rollback() {
   });
 }
 
+// Answered with what was asked for, or told why it will not be.
+void EngineLife::await_revision() {
+  if (!engine_) return;
+  std::string name = some_name();
+  std::uint64_t revision = dice_.pick(5);
+  world_.say("   await " + name + " revision " + std::to_string(revision));
+  std::uint64_t number = ++requests_;
+  awaits_[number] = name;
+  engine_->await(name, revision, true, [this, number, name, revision](Result<AgentView> view) {
+    awaits_.erase(number);
+    world_.say("   awaited " + name + ": " + (view ? "there" : view.error().describe()));
+    if (!view) {
+      Code code = view.error().code;
+      bool told = code == Code::kNotFound || code == Code::kAborted || code == Code::kUnavailable;
+      return world_.must(told, "an await of " + name + " failed: " + view.error().describe());
+    }
+    world_.must(revision == 0 || view->revision == revision,
+                "who waited for revision " + std::to_string(revision) + " of " + name + " got " +
+                    std::to_string(view->revision));
+    bool over = view->state == AgentState::kStopped || view->state == AgentState::kFailed;
+    world_.must(over || view->state == AgentState::kRunning || !view->desired_running,
+                "who waited for " + name + " got it " + state_name(view->state));
+  });
+}
+
+// Who is waited for is on its way.
+std::string EngineLife::unanswered(const std::vector<AgentView>& views) const {
+  for (const auto& [number, name] : awaits_) {
+    auto view = std::ranges::find(views, name, [](const AgentView& v) { return v.manifest.name; });
+    if (view == views.end()) return "an await of " + name + ", which is gone, is not answered";
+    bool waits = view->state == AgentState::kPending || view->state == AgentState::kBackoff;
+    if (!waits)
+      return "an await of " + name + " is not answered, which is " + state_name(view->state);
+  }
+  return "";
+}
+
 void EngineLife::verb(Act act) {
   if (!engine_) return;
   std::string name = some_name();

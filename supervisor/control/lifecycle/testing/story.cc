@@ -16,6 +16,7 @@ constexpr Chance kChances[] = {
     {Act::kStart, "start", 4},
     {Act::kRestart, "restart", 3},
     {Act::kRollback, "rollback", 2},
+    {Act::kAwait, "await", 5},
     {Act::kDeliver, "deliver", 50},
     {Act::kPass, "time passes", 14},
     {Act::kExit, "an agent ends", 6},

@@ -19,6 +19,7 @@ enum class Act {
   kStart,
   kRestart,
   kRollback,
+  kAwait,
   kDeliver,
   kPass,
   kExit,
