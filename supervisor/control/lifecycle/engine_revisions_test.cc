@@ -107,7 +107,12 @@ TEST_CASE("a revision can be waited for after its apply was answered") {
   CHECK((*third)->revision == 3);
   b.engine->stop("ledger", false, [](auto) {});
   b.run_posted();
-  CHECK((*await(3))->desired_running == false);
+  auto stopped = await(3);
+  CHECK(stopped->error().message == "no answer");  // it is on its way to that
+  b.ended(Blame::kSuccess);
+  b.released();
+  REQUIRE(*stopped);
+  CHECK((*stopped)->state == AgentState::kStopped);
 }
 
 TEST_CASE("who waits for a revision hears when it is replaced, or the agent removed, meanwhile") {
