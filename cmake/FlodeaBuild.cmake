@@ -51,34 +51,37 @@ add_link_options(-Wl,--gc-sections -Wl,-z,relro,-z,now)
 
 find_package(Threads REQUIRED)
 
-option(FLODEA_UNITY "Compile what says UNITY some files at a time" ON)
+# A folder's files have most of their headers in common (gRPC, protobuf, CLI11), which take longer to read and to instantiate than they do:
+# they are compiled sixteen at a time. A build from nothing takes less than half as long, one after a change to a single file longer: the
+# preset `debug` is without. Names in unnamed namespaces are therefore a folder's, not a file's.
+option(FLODEA_UNITY "Compile a folder's files sixteen at a time" ON)
+function(flodea_unity target)
+  if(FLODEA_UNITY)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 16)
+    # That a type has one of an unnamed namespace in it: said of every file that is not the one compiled.
+    target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
+  endif()
+endfunction()
 
-# flodea_library(NAME [UNITY] SOURCES a.cc … LINK lib …): one static library per folder, target flodea_NAME.
-# UNITY: its files have most of their headers in common (gRPC, CLI11), which take longer to read than they do; they are compiled eight at a
-# time. A build from nothing takes half as long, one after a change to a single file of it longer: the preset `debug` is without.
+# flodea_library(NAME [SEPARATE] SOURCES a.cc … LINK lib …): one static library per folder, target flodea_NAME.
+# SEPARATE: its files are each of one form, with the same names in unnamed namespaces.
 function(flodea_library name)
-  cmake_parse_arguments(A "UNITY" "" "SOURCES;LINK" ${ARGN})
+  cmake_parse_arguments(A "SEPARATE" "" "SOURCES;LINK" ${ARGN})
   add_library(flodea_${name} STATIC ${A_SOURCES})
-  flodea_unity(flodea_${name} ${A_UNITY})
+  if(NOT A_SEPARATE)
+    flodea_unity(flodea_${name})
+  endif()
   target_link_libraries(flodea_${name} PUBLIC flodea_flags ${A_LINK})
   if(FLODEA_SANITIZE)
     set_target_properties(flodea_${name} PROPERTIES EXCLUDE_FROM_ALL ON)  # built where a test needs it
   endif()
 endfunction()
 
-function(flodea_unity target wanted)
-  if(FLODEA_UNITY AND wanted)
-    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
-    # That a type has one of an unnamed namespace in it: said of every file that is not the one compiled.
-    target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
-  endif()
-endfunction()
-
-# flodea_program(NAME [UNITY] SOURCES a.cc … LINK lib …): a program that ships; lands in build/<preset>/NAME. UNITY as above.
+# flodea_program(NAME SOURCES a.cc … LINK lib …): a program that ships; lands in build/<preset>/NAME.
 function(flodea_program name)
-  cmake_parse_arguments(A "UNITY" "" "SOURCES;LINK" ${ARGN})
+  cmake_parse_arguments(A "" "" "SOURCES;LINK" ${ARGN})
   add_executable(${name} ${A_SOURCES})
-  flodea_unity(${name} ${A_UNITY})
+  flodea_unity(${name})
   target_link_libraries(${name} PRIVATE flodea_flags ${A_LINK})
   add_dependencies(flodea-all ${name})
   if(FLODEA_SANITIZE MATCHES "thread")

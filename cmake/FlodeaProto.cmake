@@ -44,7 +44,7 @@ function(flodea_proto name)
   if(A_GRPC AND FLODEA_GRPC)
     add_library(flodea_grpc_${name}_objects OBJECT ${grpc_sources})
     set_target_properties(flodea_grpc_${name}_objects PROPERTIES EXCLUDE_FROM_ALL ON)
-    flodea_unity(flodea_grpc_${name}_objects ON)
+    flodea_unity(flodea_grpc_${name}_objects)
     target_link_libraries(flodea_grpc_${name}_objects PUBLIC flodea_proto_${name}_objects ext_grpc)
     add_library(flodea_grpc_${name} INTERFACE)
     target_link_libraries(flodea_grpc_${name} INTERFACE flodea_proto_${name} flodea_grpc_${name}_objects

@@ -8,6 +8,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/json.h"
+
 namespace flodea {
 namespace {
 
@@ -91,7 +93,7 @@ Result<SeccompRule> parse_rule(const std::string& profile, const Json& json) {
   SeccompRule rule;
   rule.reason = json.value("reason", "");
   if (rule.reason.size() < 8)
-    return bad(profile, "a rule has no reason: " + json.dump().substr(0, 120));
+    return bad(profile, "a rule has no reason: " + json_text(json).substr(0, 120));
   TRY(parse_action(profile, json.value("action", ""), rule));
   if (!json.contains("syscalls") || !json["syscalls"].is_array() || json["syscalls"].empty())
     return bad(profile, "a rule names no system call");
@@ -107,7 +109,7 @@ Result<SeccompRule> parse_rule(const std::string& profile, const Json& json) {
 Status parse_into(SeccompProfile& out, const std::string& name, std::string_view text,
                   const ProfileSource& source, int depth) {
   if (depth > kMaxIncludeDepth) return bad(name, "includes are nested too deep");
-  Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  Json json = try_parse_json(text);
   if (json.is_discarded()) return bad(name, "not JSON");
   TRY(check_keys(name, json, {"include", "rules", "comment"}));
   for (const Json& include : json.value("include", Json::array())) {

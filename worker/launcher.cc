@@ -79,14 +79,14 @@ std::vector<std::string> candidates(const std::string& program,
 }
 
 // All that the prober needs of its memory, made before the fork.
-struct Probes {
+struct ProberMemory {
   std::array<std::vector<std::string>, kProbeKinds> paths;
   std::array<std::vector<char*>, kProbeKinds> path_pointers, argv;
   std::vector<std::string> env;
   std::vector<char*> envp;
   ProberPlan plan{};
 
-  explicit Probes(const LaunchPlan& launch) : env(launch.env) {
+  explicit ProberMemory(const LaunchPlan& launch) : env(launch.env) {
     std::erase_if(env, [](const std::string& entry) { return entry.starts_with("FLODEA_FD="); });
     envp = pointers(env);
     plan.envp = envp.data();
@@ -171,7 +171,7 @@ Result<Launched> launch_agent(const LaunchPlan& plan, const LandlockDomain& doma
   env.emplace_back("FLODEA_FD=3");
   auto argv = pointers(plan.argv);
   auto envp = pointers(env);
-  Probes probes(plan);
+  ProberMemory probes(plan);
   ChildPlan child{.executable = plan.executable.c_str(),
                   .argv = argv.data(),
                   .envp = envp.data(),

@@ -10,7 +10,7 @@
 namespace flodea::worker {
 namespace {
 
-constexpr int kPerTurn = 2 * static_cast<int>(kProbeKinds);
+constexpr int kAnswersPerTurn = 2 * static_cast<int>(kProbeKinds);
 constexpr ProbeKind kKinds[] = {ProbeKind::kStartup, ProbeKind::kReadiness, ProbeKind::kLiveness};
 
 }  // namespace
@@ -81,7 +81,7 @@ bool Probes::ask(ProbeKind kind) {
 }
 
 void Probes::receive() {
-  for (int i = 0; i < kPerTurn && socket_; ++i) {
+  for (int i = 0; i < kAnswersPerTurn && socket_; ++i) {
     char bytes[sizeof(ProbeAnswer)];
     ssize_t n = ::recv(socket_.get(), bytes, sizeof bytes, MSG_DONTWAIT | MSG_TRUNC);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;

@@ -12,7 +12,8 @@
 namespace flodea::worker {
 namespace {
 
-constexpr int kPerTurn = 64;  // so that an agent that loops on a refused call starves nothing else
+constexpr int kCallsPerTurn =
+    64;  // so that an agent that loops on a refused call starves nothing else
 constexpr std::size_t kMaxNumbers =
     512;  // numbers come from the agent: `unreported_` stays bounded
 
@@ -48,7 +49,7 @@ Status RefusedCalls::watch_listener(UniqueFd listener) {
 }
 
 void RefusedCalls::answer_some() {
-  for (int i = 0; i < kPerTurn && answer_one(); ++i) {
+  for (int i = 0; i < kCallsPerTurn && answer_one(); ++i) {
     pollfd more{.fd = listener_.get(), .events = POLLIN, .revents = 0};
     if (::poll(&more, 1, 0) <= 0 || (more.revents & POLLIN) == 0) return;  // RECV would wait
   }

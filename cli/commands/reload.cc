@@ -40,9 +40,9 @@ Result<pb::Node> wait_for_epoch_after(Session& session, std::uint64_t epoch) {
 }
 
 void print_outcome(const Session& session, const pb::Node& node) {
-  if (session.format == Format::kJson) {
+  if (!session.table()) {
     nlohmann::ordered_json out{{"version", node.version()}, {"epoch", node.epoch()}};
-    print(out.dump(1) + "\n");
+    print(render(out, session.format));
     return;
   }
   print(fmt::format("reloaded: version {}, epoch {}\n", node.version(), node.epoch()));

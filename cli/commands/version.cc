@@ -18,9 +18,9 @@ Result<std::string> supervisor_version(Session& session) {
 // Works without a supervisor: that is when one asks.
 Status version(Session& session) {
   auto supervisor = supervisor_version(session);
-  if (session.format == Format::kJson) {
+  if (!session.table()) {
     nlohmann::ordered_json out{{"flodea", FLODEA_VERSION}, {"supervisor", supervisor.value_or("")}};
-    print(out.dump(1) + "\n");
+    print(render(out, session.format));
     return {};
   }
   print(fmt::format("flodea: {}\nsupervisor: {}\n", FLODEA_VERSION,

@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "cli/output/output.h"
 
 namespace flodea::cli {
@@ -21,13 +22,13 @@ void flatten(const std::string& path, const nlohmann::json& value, Fields& out) 
     for (std::size_t i = 0; i < value.size(); ++i)
       flatten(fmt::format("{}[{}]", path, i), value[i], out);
   } else {
-    out[path] = value.is_string() ? value.get<std::string>() : value.dump();
+    out[path] = value.is_string() ? value.get<std::string>() : json_text(value);
   }
 }
 
 Fields fields_of(const pb::Agent& agent) {
   Fields fields;
-  flatten("spec", nlohmann::json::parse(to_json(agent.spec(), true), nullptr, false), fields);
+  flatten("spec", try_parse_json(to_json(agent.spec(), true)), fields);
   for (const auto& [key, value] : agent.labels()) fields["metadata.labels." + key] = value;
   return fields;
 }

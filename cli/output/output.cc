@@ -9,6 +9,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "base/quantity.h"
 
 namespace flodea::cli {
@@ -50,8 +51,14 @@ void emit(YAML::Emitter& out, const Json& value) {
     if (needs_quotes(text)) out << YAML::DoubleQuoted;
     out << text;
   } else {
-    out << value.dump();
+    out << json_text(value);
   }
+}
+
+std::string yaml_of(const Json& value) {
+  YAML::Emitter out;
+  emit(out, value);
+  return std::string(out.c_str()) + "\n";
 }
 
 }  // namespace
@@ -83,9 +90,7 @@ std::string to_json(const google::protobuf::Message& message, bool one_line) {
 }
 
 std::string to_yaml(const google::protobuf::Message& message) {
-  YAML::Emitter out;
-  emit(out, Json::parse(to_json(message, true), nullptr, false));
-  return std::string(out.c_str()) + "\n";
+  return yaml_of(Json::parse(to_json(message, true), nullptr, false));
 }
 
 std::string render(const google::protobuf::Message& message, Format format) {
@@ -96,11 +101,13 @@ std::string render_item(const google::protobuf::Message& message, Format format)
   return format == Format::kYaml ? "---\n" + to_yaml(message) : to_json(message, true) + "\n";
 }
 
+std::string render(const Json& value, Format format) {
+  constexpr int kIndent = 1;  // as MessageToJsonString's
+  return format == Format::kYaml ? yaml_of(value) : value.dump(kIndent) + "\n";
+}
+
 std::string render_item(const Json& value, Format format) {
-  if (format != Format::kYaml) return value.dump() + "\n";
-  YAML::Emitter out;
-  emit(out, value);
-  return "---\n" + std::string(out.c_str()) + "\n";
+  return format == Format::kYaml ? "---\n" + yaml_of(value) : json_text(value) + "\n";
 }
 
 std::string state_word(operators::v1::State state) {

@@ -33,9 +33,9 @@ std::string to_json(const google::protobuf::Message& message, bool one_line);
 std::string to_yaml(const google::protobuf::Message& message);
 // A whole message: JSON or YAML with a last newline.
 std::string render(const google::protobuf::Message& message, Format format);
+std::string render(const nlohmann::ordered_json& value, Format format);
 // One of many (a log line, an event): JSON on one line, or a YAML document.
 std::string render_item(const google::protobuf::Message& message, Format format);
-
 std::string render_item(const nlohmann::ordered_json& value, Format format);
 
 std::string state_word(operators::v1::State state);                    // "running"

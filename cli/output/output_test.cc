@@ -1,6 +1,7 @@
 #include "cli/output/output.h"
 
 #include <catch2/catch_test_macros.hpp>
+#include <nlohmann/json.hpp>
 
 namespace flodea::cli {
 namespace {
@@ -82,6 +83,13 @@ TEST_CASE("an agent and an event read as sentences") {
   event.set_to("backoff");
   event.set_reason("oom");
   CHECK(event_text(event).find("a  running → backoff  oom") != std::string::npos);
+}
+
+TEST_CASE("what is no message is shown as the format says") {
+  nlohmann::ordered_json value{{"version", "0.1.0"}, {"epoch", 3}};
+  REQUIRE(render(value, Format::kJson) == "{\n \"version\": \"0.1.0\",\n \"epoch\": 3\n}\n");
+  REQUIRE(render(value, Format::kYaml) == "version: \"0.1.0\"\nepoch: 3\n");
+  REQUIRE(render_item(value, Format::kYaml) == "---\nversion: \"0.1.0\"\nepoch: 3\n");
 }
 
 }  // namespace

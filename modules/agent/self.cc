@@ -6,6 +6,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/json.h"
+
 namespace flodea::agent {
 namespace {
 
@@ -30,10 +32,7 @@ Result<std::string> format_record(const Record& record) {
   json["level"] = level_name(record.level);
   json["message"] = record.message;
   if (!record.fields.empty()) json["fields"] = record.fields;
-  constexpr int kNoIndent = -1;
-  // `replace`: bytes that are no UTF-8 must not throw.
-  using Json = nlohmann::ordered_json;
-  std::string line = json.dump(kNoIndent, ' ', false, Json::error_handler_t::replace);
+  std::string line = json_text(json);
   if (line.size() <= kMaxRecordBytes) return line;
   return fail(Code::kInvalidArgument, fmt::format("a log record has {} bytes; {} are allowed",
                                                   line.size(), kMaxRecordBytes));

@@ -10,7 +10,7 @@
 namespace flodea::storage {
 namespace {
 
-constexpr char kName[] = "flodea-dirfd";
+constexpr char kVfsName[] = "flodea-dirfd";
 constexpr std::string_view kRoot = "/proc/self/fd/";
 constexpr std::string_view kDatabase = "store.db";
 constexpr std::array<std::string_view, 3> kFiles = {kDatabase, "store.db-wal", "store.db-journal"};
@@ -56,7 +56,7 @@ int register_vfs() {
   unix_vfs = sqlite3_vfs_find("unix");
   if (unix_vfs == nullptr) return SQLITE_NOTFOUND;
   static sqlite3_vfs vfs = *unix_vfs;
-  vfs.zName = kName;
+  vfs.zName = kVfsName;
   vfs.pNext = nullptr;
   vfs.xOpen = open_inside;
   vfs.xDelete = delete_inside;
@@ -72,7 +72,7 @@ Result<std::string> dirfd_vfs() {
   if (registered != SQLITE_OK) {
     return fail(Code::kInternal, std::string("register VFS: ") + sqlite3_errstr(registered));
   }
-  return std::string(kName);
+  return std::string(kVfsName);
 }
 
 std::string dirfd_path(int directory) {

@@ -9,8 +9,7 @@
 #include <sys/stat.h>
 #include <sysexits.h>
 
-#include <CLI/CLI.hpp>
-
+#include "base/arguments.h"
 #include "base/fd_layout.h"
 #include "base/program_log.h"
 #include "policy/restrict_self.h"
@@ -69,21 +68,24 @@ int exit_status(const Error& error) {
 }  // namespace flodea::control
 
 int main(int argc, char** argv) {
-  CLI::App app{"The unprivileged part of Flodea's supervisor. Started by flodead."};
+  flodea::Arguments arguments("flodea-control",
+                              "The unprivileged part of Flodea's supervisor. Started by flodead.");
   flodea::control::ControlConfig config;
   std::string level = "info";
   std::string run_dir;
   bool check = false;
-  app.add_flag("--check", check, "Only say whether this build can read the state; nothing changes");
-  app.add_option("--epoch", config.epoch, "Which life of flodea-control this is");
-  app.add_option("--metrics", config.metrics, "ADDR:PORT to serve Prometheus metrics on");
-  app.add_option("--log-level", level, "trace, debug, info, warn, error")->capture_default_str();
-  app.add_option("--crashed", config.crashed,
-                 "CLOCK_MONOTONIC in ns at which the life before this one crashed");
-  app.add_option("--run-dir", run_dir, "For messages only: the operators' socket is inherited");
-  app.add_option("--pressure", config.pressure, "File with the host's memory pressure (PSI)");
-  app.add_option("--state-dir", config.state_dir, "The state directory's path")->required();
-  CLI11_PARSE(app, argc, argv);
+  arguments.flag("--check", check,
+                 "Only say whether this build can read the state; nothing changes");
+  arguments.number("--epoch", config.epoch, "Which life of flodea-control this is");
+  arguments.text("--metrics", config.metrics, "ADDR:PORT to serve Prometheus metrics on");
+  arguments.text("--log-level", level, "trace, debug, info, warn, error");
+  arguments.number("--crashed", config.crashed,
+                   "CLOCK_MONOTONIC in ns at which the life before this one crashed");
+  arguments.text("--run-dir", run_dir, "For messages only: the operators' socket is inherited");
+  arguments.text("--pressure", config.pressure, "File with the host's memory pressure (PSI)");
+  arguments.text("--state-dir", config.state_dir, "The state directory's path",
+                 flodea::Arguments::Needed::kYes);
+  if (auto exit = arguments.parse(argc, argv)) return *exit;
   flodea::start_logging("flodea-control", level);
   auto done = check ? flodea::control::check_state_file(config.state_dir + "/state.db")
                     : flodea::control::run(std::move(config));

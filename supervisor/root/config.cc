@@ -5,10 +5,11 @@
 #include <yaml-cpp/yaml.h>
 
 #include <functional>
+#include <map>
+#include <optional>
 #include <set>
 
-#include <CLI/CLI.hpp>
-
+#include "base/arguments.h"
 #include "base/quantity.h"
 #include "base/safe_path.h"
 
@@ -120,31 +121,25 @@ Status apply_config_text(const std::string& text, Config& config) {
 
 Result<ParsedArguments> parse_arguments(int argc, const char* const* argv) {
   ParsedArguments parsed;
-  CLI::App app{
+  Arguments arguments(
+      "flodead",
       "Supervisor of Flodea agents. Runs in the foreground, as root; SIGTERM stops agents "
-      "gracefully, a second one at once.",
-      "flodead"};
-  app.set_version_flag("--version", std::string("flodead ") + FLODEA_VERSION);
+      "gracefully, a second one at once.");
   std::string file;
-  app.add_option("--config", file, "YAML file with the same settings as keys; root's");
-  app.add_option("--control", parsed.config.control,
+  arguments.text("--config", file, "YAML file with the same settings as keys; root's");
+  arguments.text("--control", parsed.config.control,
                  "Another program in flodea-control's place (for tests)");
-  app.add_option("--resume", parsed.config.resume)->group("");
-  app.add_option("--check-state", parsed.config.check_state)->group("");
-  std::map<std::string, std::string> given;
+  arguments.number("--resume", parsed.config.resume, "", Arguments::Listed::kNo);
+  arguments.number("--check-state", parsed.config.check_state, "", Arguments::Listed::kNo);
+  std::map<std::string, std::optional<std::string>> given;
   for (const Key& key : kKeys)
-    app.add_option(std::string("--") + key.name, given[key.name], key.help);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    int code = app.exit(error);
-    parsed.exit_code = code == 0 ? 0 : 2;
-    return parsed;
-  }
+    arguments.text(std::string("--") + key.name, given[key.name], key.help);
+  parsed.exit_code = arguments.parse(argc, argv);
+  if (parsed.exit_code) return parsed;
   if (!file.empty()) TRY(apply_config_file(file, parsed.config));
   for (const Key& key : kKeys) {
-    if (app.count(std::string("--") + key.name) != 0)
-      TRY_CONTEXT(key.set(parsed.config, given[key.name]), std::string("--") + key.name);
+    const auto& text = given[key.name];
+    if (text) TRY_CONTEXT(key.set(parsed.config, *text), std::string("--") + key.name);
   }
   return parsed;
 }

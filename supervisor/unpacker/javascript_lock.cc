@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/bundle_rules.h"
+#include "base/json.h"
 #include "base/text.h"
 #include "supervisor/unpacker/hashes.h"
 #include "supervisor/unpacker/refusal.h"
@@ -186,7 +187,7 @@ Result<std::vector<LockedPackage>> parse_javascript_lock(const std::string& file
   const Place whole{.file = file};
   Json json;
   try {
-    json = Json::parse(text);
+    json = parse_json(text);
   } catch (const Json::parse_error& error) {
     std::size_t at = std::min(error.byte, text.size());
     std::size_t line = 1 + static_cast<std::size_t>(std::ranges::count(text.substr(0, at), '\n'));

@@ -2,14 +2,13 @@
 // flodead as user flodea-vault, with CAP_IPC_LOCK and nothing else, on the descriptors of
 // base/fd_layout.h. Its start is a list of shrinking privileges. Exit status: 0 flodead is gone and
 // nothing is served; 78 (EX_CONFIG) keys or directories are not as they must be: starting it again
-// will not help; 1 anything else.
+// will not help; 2 wrong arguments; 1 anything else.
 #include <fcntl.h>
 #include <spdlog/spdlog.h>
 #include <sys/stat.h>
 #include <sysexits.h>
 
-#include <CLI/CLI.hpp>
-
+#include "base/arguments.h"
 #include "base/event_loop.h"
 #include "base/fd_layout.h"
 #include "base/program_log.h"
@@ -82,10 +81,12 @@ int exit_status(const Error& error) {
 }  // namespace flodea::vault
 
 int main(int argc, char** argv) {
-  CLI::App app{"Holds the node key of Flodea and serves encrypted volumes. Started by flodead."};
+  flodea::Arguments arguments(
+      "flodea-vault",
+      "Holds the node key of Flodea and serves encrypted volumes. Started by flodead.");
   std::string level = "info";
-  app.add_option("--log-level", level, "trace, debug, info, warn, error")->capture_default_str();
-  CLI11_PARSE(app, argc, argv);
+  arguments.text("--log-level", level, "trace, debug, info, warn, error");
+  if (auto exit = arguments.parse(argc, argv)) return *exit;
   flodea::start_logging("flodea-vault", level);
   flodea::vault::send_libfuse_log_to_spdlog();
   auto done = flodea::vault::run();

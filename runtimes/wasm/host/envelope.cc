@@ -8,6 +8,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/json.h"
+
 namespace flodea::wasm {
 namespace {
 
@@ -60,10 +62,6 @@ class RequestScanner : public nlohmann::json_sax<Json> {
   std::vector<std::string> seen_;
 };
 
-std::string dump(const Json& value) {
-  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
 std::optional<std::uint64_t> id_of(const Json& message) {
   auto it = message.find("id");
   if (it == message.end() || !it->is_number_unsigned()) return std::nullopt;
@@ -77,7 +75,7 @@ std::optional<Incoming> read_item(const Json& message) {
   if (params == message.end() || !params->is_object()) return std::nullopt;
   auto item = params->find("message");
   if (item == params->end()) return std::nullopt;
-  return Incoming{Incoming::Kind::kItem, id_of(*params), dump(*item)};
+  return Incoming{Incoming::Kind::kItem, id_of(*params), json_text(*item)};
 }
 
 }  // namespace
@@ -110,12 +108,14 @@ std::string cancel_line(std::uint64_t id) {
 }
 
 std::optional<Incoming> read_line(std::string_view line) {
-  Json message = Json::parse(line, nullptr, false);
+  Json message = try_parse_json(line);
   if (!message.is_object()) return std::nullopt;
   if (auto result = message.find("result"); result != message.end())
-    return Incoming{Incoming::Kind::kAnswer, id_of(message), "{\"result\":" + dump(*result) + "}"};
+    return Incoming{Incoming::Kind::kAnswer, id_of(message),
+                    "{\"result\":" + json_text(*result) + "}"};
   if (auto error = message.find("error"); error != message.end())
-    return Incoming{Incoming::Kind::kError, id_of(message), "{\"error\":" + dump(*error) + "}"};
+    return Incoming{Incoming::Kind::kError, id_of(message),
+                    "{\"error\":" + json_text(*error) + "}"};
   return read_item(message);
 }
 

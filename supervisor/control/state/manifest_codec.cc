@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/json.h"
+
 namespace flodea::control {
 namespace {
 
@@ -154,12 +156,12 @@ Result<AgentSpec> decode_spec(const Json& json) {
 
 std::string store_manifest(const AgentManifest& manifest) {
   Json json{{"name", manifest.name}, {"labels", manifest.labels}, {"spec", encode(manifest.spec)}};
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return json_text(json);
 }
 
 Result<AgentManifest> restore_manifest(std::string_view text) {
   try {
-    Json json = Json::parse(text);
+    Json json = parse_json(text);
     AgentManifest manifest;
     read(json, "name", manifest.name);
     read(json, "labels", manifest.labels);
