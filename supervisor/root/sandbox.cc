@@ -23,7 +23,6 @@ constexpr std::uint64_t kNamespaces = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID
 constexpr const char* kArgv[] = {"flodea-worker", nullptr};
 constexpr const char* kWorkerEnvironment[] = {"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8",
                                               nullptr};
-constexpr std::uint64_t kReadOnly = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
 
 std::int64_t monotonic_ns() { return SystemClock().monotonic().count(); }
 
@@ -114,8 +113,12 @@ ChildPlan make_plan(const SandboxTemplate& shared, const SandboxRequest& request
                  TreeMount{request.volume, kStageVolume}};
   for (std::size_t i = 0; i < trees.layers.size(); ++i)
     plan.layers[3 + i] = {trees.layers[i].get(), kStageLayers[i]};
-  for (std::size_t i = 0; i < trees.host.size(); ++i)
-    plan.mounts[i] = {trees.host[i].get(), shared.trees[i].target.c_str()};
+  for (std::size_t i = 0; i < trees.host.size(); ++i) {
+    const HostTree& tree = shared.trees[i];
+    plan.mounts[i] = {.tree = trees.host[i].get(),
+                      .target = tree.target.c_str(),
+                      .source = tree.devices ? nullptr : tree.source.c_str()};
+  }
   plan.hostname = request.hostname.c_str();
   plan.hostname_length = request.hostname.size();
   plan.open_files = request.open_files;

@@ -56,6 +56,23 @@ bool attach(const TreeMount& mount) {
   return ::move_mount(mount.tree, "", AT_FDCWD, mount.target, MOVE_MOUNT_F_EMPTY_PATH) == 0;
 }
 
+// A file that was replaced since it was taken (as ldconfig does with ld.so.cache, by rename) cannot
+// be mounted any more (ENOENT); the one in its place can. Its owner is nobody here: to map ids is
+// the parent's.
+bool attach_host_tree(const TreeMount& mount) {
+  constexpr int kTries = 3;
+  bool attached = attach(mount);
+  for (int i = 0; i < kTries && !attached && errno == ENOENT && mount.source != nullptr; ++i) {
+    UniqueFd tree(::open_tree(AT_FDCWD, mount.source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+    mount_attr attr{
+        .attr_set = kReadOnly, .attr_clr = 0, .propagation = MS_PRIVATE, .userns_fd = 0};
+    if (!tree.valid() || ::mount_setattr(tree.get(), "", AT_EMPTY_PATH, &attr, sizeof attr) != 0)
+      return false;
+    attached = attach({.tree = tree.get(), .target = mount.target});
+  }
+  return attached;
+}
+
 bool attach_layers(const ChildPlan& plan) {
   for (const TreeMount& layer : plan.layers) {
     if (layer.tree >= 0 && !attach(layer)) return false;
@@ -83,7 +100,7 @@ bool mount_overlay(const ChildPlan& plan) {
 
 bool mount_trees(const ChildPlan& plan) {
   for (const TreeMount& mount : plan.mounts) {
-    if (mount.tree >= 0 && !attach(mount)) return false;
+    if (mount.tree >= 0 && !attach_host_tree(mount)) return false;
   }
   return ::mount("devpts", "root/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
                  "newinstance,ptmxmode=0666,mode=0620") == 0 &&

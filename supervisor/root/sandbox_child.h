@@ -3,6 +3,8 @@
 // error leaves by one write on the report pipe and _exit.
 #pragma once
 
+#include <sys/mount.h>
+
 #include <array>
 #include <cstdint>
 
@@ -43,7 +45,11 @@ struct ChildReport {
 struct TreeMount {
   int tree = -1;                 // a detached mount, made by open_tree(2) or fsmount(2)
   const char* target = nullptr;  // relative to the stage
+  const char* source = nullptr;  // the host's, where a file may have been replaced since; else null
 };
+
+// Of trees that nobody writes to.
+inline constexpr std::uint64_t kReadOnly = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
 
 // First uid and gid in the sandbox: its root is the worker, 1000 the agent.
 inline constexpr unsigned kAgentUid = 1000;

@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <iostream>
 #include <map>
 #include <optional>
@@ -123,7 +124,9 @@ struct Fixture {
 // A running probe, killed and its group removed at the end.
 class Probe {
  public:
-  explicit Probe(CgroupLimits limits = {.memory_bytes = 64 << 20, .cpu_millis = 1000, .pids = 32}) {
+  // `meanwhile` happens after the trees of the host were taken and before they are mounted.
+  explicit Probe(CgroupLimits limits = {.memory_bytes = 64 << 20, .cpu_millis = 1000, .pids = 32},
+                 const std::function<void()>& meanwhile = {}) {
     static int count = 0;
     Fixture& f = Fixture::get();
     name_ = "probe-" + std::to_string(count);
@@ -144,7 +147,12 @@ class Probe {
     request.worker_fds.fill(-1);
     request.worker_fds[0] = socket.second.get();
     request.group = &*group_;
+    if (meanwhile) must(group_->freeze("1"));
     sandbox_ = must(launch_sandbox(f.shared, request));
+    if (meanwhile) {
+      meanwhile();
+      must(group_->freeze("0"));
+    }
     socket_ = std::move(socket.first);
     outcome_ = wait_for_setup();
   }
@@ -255,6 +263,27 @@ TEST_CASE(
   CHECK(probe.ask("agent write /tmp/file x") == "1 0");
   CHECK(probe.ask("agent write /dev/shm/file x") == "1 0");
   CHECK(probe.ask("stat /usr/bin") == "0:0 755");
+}
+
+TEST_CASE("a file of the host that is replaced during a start is shown as it is now") {
+  Fixture& f = Fixture::get();
+  std::string file = f.run_dir + "/of-the-host";
+  REQUIRE(::chmod(f.run_dir.c_str(), 0755) == 0);  // as /etc is
+  std::ofstream(file) << "before\n";
+  f.shared.trees.push_back({file, "root/etc/hosts"});
+  // As ldconfig replaces ld.so.cache.
+  Probe probe({.memory_bytes = 64 << 20, .cpu_millis = 1000, .pids = 32}, [&] {
+    std::ofstream(file + ".new") << "after\n";
+    REQUIRE(::chmod((file + ".new").c_str(), 0666) == 0);  // nothing but the mount keeps it
+    std::filesystem::rename(file + ".new", file);
+  });
+  f.shared.trees.pop_back();
+  INFO(probe.outcome().failed_step << " errno " << probe.outcome().error);
+  REQUIRE(probe.outcome().executed);
+  CHECK(probe.ask("agent read /etc/hosts") == "after\n");
+  CHECK(probe.ask("write /etc/hosts x") == probe.failed(EROFS));
+  CHECK(probe.ask("agent write /etc/hosts x") == probe.failed(EROFS));
+  CHECK(slurp(file) == "after\n");
 }
 
 TEST_CASE("an agent sees no process but its own, and no /sys") {
