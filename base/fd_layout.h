@@ -52,4 +52,7 @@ namespace agent {
 inline constexpr int kCalls = 3;  // stream socket, JSON-RPC 2.0; its number stands in $FLODEA_FD
 }  // namespace agent
 
+// Above all of them: where descriptors wait before they get their numbers.
+inline constexpr int kHigh = 64;
+
 }  // namespace flodea::fd_layout

@@ -53,11 +53,13 @@ find_package(Threads REQUIRED)
 
 # A folder's files have most of their headers in common (gRPC, protobuf, CLI11), which take longer to read and to instantiate than they do:
 # they are compiled sixteen at a time. A build from nothing takes less than half as long, one after a change to a single file longer: the
-# preset `debug` is without. Names in unnamed namespaces are therefore a folder's, not a file's.
-option(FLODEA_UNITY "Compile a folder's files sixteen at a time" ON)
+# preset `debug` is without. Names in unnamed namespaces are therefore a folder's, not a file's: FLODEA_UNITY_BATCH=0, all files of a
+# folder at once, finds those that only the batches' border keeps apart.
+option(FLODEA_UNITY "Compile a folder's files some at a time" ON)
+set(FLODEA_UNITY_BATCH 16 CACHE STRING "How many at a time; 0: all")
 function(flodea_unity target)
   if(FLODEA_UNITY)
-    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 16)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE ${FLODEA_UNITY_BATCH})
     # That a type has one of an unnamed namespace in it: said of every file that is not the one compiled.
     target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
   endif()

@@ -44,12 +44,12 @@ Result<std::uint64_t> most_pids() {
   return most / 10 * 9;
 }
 
-struct Row {
+struct FactRow {
   bool CgroupCapabilities::* capability;
   const char* limit;    // its word in Host.limits, or null
   const char* missing;  // what is said where it is not there
 };
-constexpr Row kRows[] = {
+constexpr FactRow kFactRows[] = {
     {&CgroupCapabilities::memory, "memory", "memory limits (no memory controller)"},
     {&CgroupCapabilities::swap, "swap", "keeping agents' memory out of swap"},
     {&CgroupCapabilities::pids, "pids", "process limits (no pids controller)"},
@@ -62,7 +62,7 @@ constexpr Row kRows[] = {
 
 void describe_cgroups(const CgroupTree& cgroups, v1::Host& host) {
   host.set_cgroup(cgroups.layout() == CgroupLayout::kV2 ? "v2" : "hybrid-v1");
-  for (const Row& row : kRows) {
+  for (const FactRow& row : kFactRows) {
     if (!(cgroups.capabilities().*row.capability))
       host.add_missing(row.missing);
     else if (row.limit != nullptr)
@@ -70,15 +70,15 @@ void describe_cgroups(const CgroupTree& cgroups, v1::Host& host) {
   }
 }
 
-Status write_map(pid_t pid, const char* file, unsigned id) {
+Status write_single_map(pid_t pid, const char* file, unsigned id) {
   std::string path = "/proc/" + std::to_string(pid) + "/" + file;
   auto fd = TRY(adopt_fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC), "open " + path));
   return write_all(fd.get(), "0 " + std::to_string(id) + " 1\n");
 }
 
 Result<UniqueFd> map_and_open(pid_t pid, uid_t uid, gid_t gid) {
-  TRY(write_map(pid, "uid_map", uid));
-  TRY(write_map(pid, "gid_map", gid));
+  TRY(write_single_map(pid, "uid_map", uid));
+  TRY(write_single_map(pid, "gid_map", gid));
   std::string path = "/proc/" + std::to_string(pid) + "/ns/user";
   return adopt_fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC), "open " + path);
 }

@@ -15,10 +15,11 @@
 #include <array>
 #include <cerrno>
 
+#include "base/fd_layout.h"
+
 namespace flodea::root {
 namespace {
 
-constexpr int kHighFd = 64;
 constexpr std::size_t kMaxFds = 8;
 constexpr const char* kProgramEnvironment[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8",
                                                nullptr};
@@ -73,7 +74,7 @@ bool become(const Identity& identity, const std::vector<int>& ambient) {
 bool place_descriptors(const ChildView& view) {
   std::array<int, kMaxFds> high{};
   for (std::size_t i = 0; i < view.spec->fds.size(); ++i) {
-    high[i] = ::fcntl(view.spec->fds[i].first, F_DUPFD_CLOEXEC, kHighFd);
+    high[i] = ::fcntl(view.spec->fds[i].first, F_DUPFD_CLOEXEC, fd_layout::kHigh);
     if (high[i] < 0) return false;
   }
   int last = STDERR_FILENO;
@@ -88,8 +89,8 @@ bool place_descriptors(const ChildView& view) {
 
 bool prepare(const ChildView& view, int& executable, int& error_pipe) {
   const rlimit no_core{.rlim_cur = 0, .rlim_max = 0};
-  executable = ::fcntl(executable, F_DUPFD_CLOEXEC, kHighFd);
-  error_pipe = ::fcntl(error_pipe, F_DUPFD_CLOEXEC, kHighFd);
+  executable = ::fcntl(executable, F_DUPFD_CLOEXEC, fd_layout::kHigh);
+  error_pipe = ::fcntl(error_pipe, F_DUPFD_CLOEXEC, fd_layout::kHigh);
   if (executable < 0 || !reset_signals() || ::setrlimit(RLIMIT_CORE, &no_core) != 0 ||
       ::chdir("/") != 0)
     return false;

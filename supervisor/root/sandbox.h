@@ -3,8 +3,8 @@
 // namespace for the time of one clone3. Blocks for about two milliseconds.
 //
 // What weakens isolation: nothing here can be switched off. A tree of the host that its file system
-// cannot map to other ids is shown with unmapped owners (readable as others may read it), never
-// with the host's ids writable.
+// cannot map to other ids, or a file of it that was replaced during the start, is shown with
+// unmapped owners (readable as others may read it), never with the host's ids writable.
 #pragma once
 
 #include <string>

@@ -23,7 +23,6 @@
 namespace flodea::root {
 namespace {
 
-constexpr int kHighFd = 64;  // above every number of fd_layout
 constexpr unsigned long kQuiet = MS_NOSUID | MS_NODEV;
 
 bool wait_for_go(const ChildPlan& plan) {
@@ -66,6 +65,7 @@ bool attach_host_tree(const TreeMount& mount) {
     UniqueFd tree(::open_tree(AT_FDCWD, mount.source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
     mount_attr attr{
         .attr_set = kReadOnly, .attr_clr = 0, .propagation = MS_PRIVATE, .userns_fd = 0};
+    if (!tree.valid()) errno = ENOENT;  // not reached with the ids that this process has by now
     if (!tree.valid() || ::mount_setattr(tree.get(), "", AT_EMPTY_PATH, &attr, sizeof attr) != 0)
       return false;
     attached = attach({.tree = tree.get(), .target = mount.target});
@@ -147,13 +147,15 @@ bool place(int from, int to) {
 bool arrange_descriptors(const ChildPlan& plan, int& executable) {
   std::array<int, kWorkerFds> high{};
   for (std::size_t i = 0; i < high.size(); ++i) {
-    high[i] = plan.worker_fds[i] < 0 ? -1 : ::fcntl(plan.worker_fds[i], F_DUPFD_CLOEXEC, kHighFd);
+    high[i] = plan.worker_fds[i] < 0
+                  ? -1
+                  : ::fcntl(plan.worker_fds[i], F_DUPFD_CLOEXEC, fd_layout::kHigh);
     if (high[i] < 0 && plan.worker_fds[i] >= 0) return false;
   }
-  executable = ::fcntl(executable, F_DUPFD_CLOEXEC, kHighFd);
+  executable = ::fcntl(executable, F_DUPFD_CLOEXEC, fd_layout::kHigh);
   int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
   if (executable < 0 || null < 0) return false;
-  int high_null = ::fcntl(null, F_DUPFD_CLOEXEC, kHighFd);
+  int high_null = ::fcntl(null, F_DUPFD_CLOEXEC, fd_layout::kHigh);
   for (int i = 0; i < 3; ++i) {
     if (!place(high_null, i)) return false;
   }
@@ -175,7 +177,7 @@ bool set_capabilities(std::uint32_t low, std::uint32_t high, std::uint32_t inher
 
 // All of it: ambient capabilities pass exec without it, and what the worker starts can have none
 // (it could not drop it itself).
-bool drop_bounding_set() {
+bool drop_whole_bounding_set() {
   for (int capability = 0; ::prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; ++capability) {
     if (::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0) return false;
   }
@@ -192,7 +194,7 @@ bool shed_privileges(const ChildPlan&) {
   if (::syscall(SYS_capget, &header, now) != 0 ||
       !set_capabilities(now[0].permitted, now[1].permitted, kWorkerCapabilities))
     return false;
-  if (!drop_bounding_set()) return false;
+  if (!drop_whole_bounding_set()) return false;
   for (int capability : {CAP_KILL, CAP_SETUID, CAP_SETGID}) {
     if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0) != 0) return false;
   }
@@ -207,7 +209,7 @@ bool shed_privileges(const ChildPlan&) {
 class Reporter {
  public:
   explicit Reporter(int fd) : fd_(fd) {}
-  void move_out_of_the_way() { fd_ = ::fcntl(fd_, F_DUPFD_CLOEXEC, kHighFd); }
+  void move_out_of_the_way() { fd_ = ::fcntl(fd_, F_DUPFD_CLOEXEC, fd_layout::kHigh); }
 
   void done(Step step) {
     timespec now;
@@ -230,11 +232,11 @@ class Reporter {
   ChildReport report_;
 };
 
-struct Row {
+struct StepRow {
   Step step;
   bool (*run)(const ChildPlan&);
 };
-constexpr Row kRows[] = {
+constexpr StepRow kStepRows[] = {
     {Step::kWait, wait_for_go},      {Step::kIdentity, take_identity},
     {Step::kLayers, attach_layers},  {Step::kOverlay, mount_overlay},
     {Step::kMounts, mount_trees},    {Step::kProc, mount_proc},
@@ -246,7 +248,7 @@ constexpr Row kRows[] = {
 
 void run_child(const ChildPlan& plan) {
   Reporter reporter(plan.report);
-  for (const Row& row : kRows) {
+  for (const StepRow& row : kStepRows) {
     if (!row.run(plan)) reporter.fail(row.step);
     reporter.done(row.step);
   }

@@ -271,13 +271,19 @@ TEST_CASE("a file of the host that is replaced during a start is shown as it is 
   REQUIRE(::chmod(f.run_dir.c_str(), 0755) == 0);  // as /etc is
   std::ofstream(file) << "before\n";
   f.shared.trees.push_back({file, "root/etc/hosts"});
+  struct Restore {
+    Fixture& f;
+    ~Restore() {
+      f.shared.trees.pop_back();
+      ::chmod(f.run_dir.c_str(), 0700);
+    }
+  } restore{f};
   // As ldconfig replaces ld.so.cache.
   Probe probe({.memory_bytes = 64 << 20, .cpu_millis = 1000, .pids = 32}, [&] {
     std::ofstream(file + ".new") << "after\n";
     REQUIRE(::chmod((file + ".new").c_str(), 0666) == 0);  // nothing but the mount keeps it
     std::filesystem::rename(file + ".new", file);
   });
-  f.shared.trees.pop_back();
   INFO(probe.outcome().failed_step << " errno " << probe.outcome().error);
   REQUIRE(probe.outcome().executed);
   CHECK(probe.ask("agent read /etc/hosts") == "after\n");
