@@ -7,7 +7,6 @@ overlay, no seccomp, no cgroup), and a Flodea agent. Medians. Promises: docs/spe
 import argparse
 import dataclasses
 import datetime
-import json
 import os
 import statistics
 import subprocess
@@ -81,7 +80,7 @@ def start_round(host, events, name):
     ending, which takes it a CPU; nothing of ours runs beside the second."""
     host.cli("start", name)
     events.wait_event(agent=name, to="failed")
-    stream = [json.loads(line) for line in host.cli("-o", "json", "events", name, "--tail", "20").stdout.splitlines()]
+    stream = host.events(name, "--tail", "20")
     received = [event_time(event) for event in stream if event.get("to") == "preparing"][-2:]
     figures = []
     for begin, line in zip(received, host.logs(name, "--tail", "2"), strict=True):

@@ -31,63 +31,73 @@ pb::EventsRequest request_of(const EventsOptions& options, Nanos now) {
   return request;
 }
 
-// Where "from now on" begins, so that a lost connection can go on from there.
-Result<std::uint64_t> ask_newest(Client& client) {
-  pb::EventsRequest request;
-  request.set_tail(1);
+using Take = std::function<void(const pb::Event&)>;
+
+grpc::Status read_events(Client& client, const pb::EventsRequest& request, const Take& take) {
   grpc::ClientContext context;
   auto reader = client.stub().Events(&context, request);
   pb::Event event;
-  while (reader->Read(&event)) continue;
-  grpc::Status status = reader->Finish();
-  if (!status.ok()) return tl::unexpected(error_of(status, client.socket()));
-  return event.id();
+  while (reader->Read(&event)) take(event);
+  return reader->Finish();
 }
 
-// The supervisor may be lost already here.
-Result<std::uint64_t> newest_event(std::unique_ptr<Client>& client) {
+Status status_of(const grpc::Status& ended, const std::string& socket) {
+  if (ended.ok()) return {};
+  return tl::unexpected(error_of(ended, socket));
+}
+
+// As read_events; a supervisor that is lost before it has said a word is asked again.
+Status ask_events(std::unique_ptr<Client>& client, const pb::EventsRequest& request,
+                  const Take& take) {
   Reconnect reconnect(client->socket());
-  for (;;) {
-    auto newest = ask_newest(*client);
-    if (newest || !is_unreachable(newest.error())) return newest;
-    client = TRY(reconnect.again(newest.error()));
+  for (bool silent = true;;) {
+    grpc::Status ended = read_events(*client, request, [&](const pb::Event& event) {
+      silent = false;
+      take(event);
+    });
+    if (!Reconnect::is_loss(ended)) return status_of(ended, client->socket());
+    if (!silent) return {};  // the rest is asked for like what comes after it
+    client = TRY(reconnect.again(error_of(ended, client->socket())));
   }
 }
 
+// First what the tail has, then what comes after it: a connection that is lost before anything came
+// loses nothing.
 Status follow_events(Session& session, pb::EventsRequest request) {
+  std::uint64_t seen = 0;
+  auto show = [&](const pb::Event& event) {
+    seen = event.id();
+    print(session.table() ? event_text(event) : render_item(event, session.format));
+  };
   auto client = TRY(session.own_client());
-  std::uint64_t seen = TRY(newest_event(client));
-  bool first = true;
+  if (request.has_tail()) {
+    pb::EventsRequest newest;
+    newest.set_tail(1);
+    TRY(ask_events(client, newest, [&](const pb::Event& event) { seen = event.id(); }));
+    if (request.tail() > 0) TRY(ask_events(client, request, show));
+    request.clear_tail();
+  }
   request.set_follow(true);
   auto open = [&](Client& to, grpc::ClientContext& context) {
-    if (!std::exchange(first, false)) {
-      request.clear_tail();
-      request.set_after_id(seen);
-    }
+    request.set_after_id(seen);
     return to.stub().Events(&context, request);
   };
   auto take = [&](const pb::Event& event) {
-    seen = std::max<std::uint64_t>(seen, event.id());
-    print(session.table() ? event_text(event) : render_item(event, session.format));
+    show(event);
     return true;
   };
   auto ended = TRY(follow<pb::Event>(std::move(client), open, take));
-  if (!ended.ok()) return tl::unexpected(error_of(ended, session.socket));
-  return {};
+  return status_of(ended, session.socket);
 }
 
 Status events(Session& session, const EventsOptions& options) {
   pb::EventsRequest request = request_of(options, session.now());
   if (options.follow) return follow_events(session, std::move(request));
   Client* client = TRY(session.client());
-  grpc::ClientContext context;
-  auto reader = client->stub().Events(&context, request);
-  pb::Event event;
-  while (reader->Read(&event))
+  auto ended = read_events(*client, request, [&](const pb::Event& event) {
     print(session.table() ? event_text(event) : render_item(event, session.format));
-  grpc::Status status = reader->Finish();
-  if (!status.ok()) return tl::unexpected(error_of(status, session.socket));
-  return {};
+  });
+  return status_of(ended, session.socket);
 }
 
 CLI::Option* add_time(CLI::App& command, const std::string& name, std::string& value,

@@ -95,8 +95,7 @@ class PutBack(unittest.TestCase):
                 host.deploy("ledger", "import sys\nsys.exit(9)\n", wait=False, restart={"policy": "never"})
                 host.wait_until(lambda: host.inspect("ledger")["revision"] == "5" and state_of(host, "ledger") == "STATE_RUNNING",
                                 "the first revision is not back")
-            kinds = [json.loads(line) for line in host.cli("-o", "json", "events").stdout.splitlines()]
-            told = [event for event in kinds if event["kind"] == "agent.put_back"]
+            told = host.events("--kind", "agent.put_back")
             self.assertEqual([event["reason"] for event in told], ["health", "exit code"])
 
     def test_a_rollout_ends_once_its_revision_is_proven(self):

@@ -39,7 +39,7 @@ class Follow(HostTest):
         seen = [json.loads(line) for line in events]
         ids = [int(event["id"]) for event in seen]
         self.assertEqual(ids, list(range(ids[0], ids[0] + len(ids))), "events are lost or come twice")
-        recorded = [json.loads(line) for line in self.host.cli("-o", "json", "events").stdout.splitlines()]
+        recorded = self.host.events()
         self.assertEqual(seen, [event for event in recorded if int(event["id"]) in ids])
 
     def know_all(self, changes):

@@ -77,7 +77,7 @@ class Kill(HostTest):
         a client's own stream ends with the control that served it."""
         others = self.generation("bystander")
         for _ in range(ROUNDS):
-            last = int(json.loads(self.host.cli("-o", "json", "events", "--tail", "1").stdout)["id"])
+            last = int(self.host.events("--tail", "1")[0]["id"])
             kill_and_wait(pid_of())
             with self.host.follow_events() as events:
                 events.wait_for(lambda line: int(json.loads(line)["id"]) == last, timeout=20)

@@ -1,5 +1,4 @@
 """An agent's life through the built programs: apply, run, logs, stop, start, restart, remove."""
-import json
 import os
 import unittest
 
@@ -82,10 +81,9 @@ class Lifecycle(HostTest):
 
     def test_events_are_printed_from_a_time_on(self):
         self.host.deploy("early", HELLO)
-        last = json.loads(self.host.cli("-o", "json", "events").stdout.splitlines()[-1])
+        last = self.host.events("early")[-1]
         self.host.cli("stop", "early")
-        since = [json.loads(line) for line in
-                 self.host.cli("-o", "json", "events", "--since", last["time"]).stdout.splitlines()]
+        since = self.host.events("early", "--since", last["time"])
         self.assertEqual(since[0], last)  # at or after that time
         self.assertEqual((since[-1]["agent"], since[-1]["to"]), ("early", "stopped"))
         self.assertEqual(self.host.cli("events", "--since", "2100-01-01T00:00:00Z").stdout, "")

@@ -57,8 +57,7 @@ class Rollout(HostTest):
         self.assertEqual(self.host.inspect("three")["state"], "STATE_RUNNING")
         self.host.cli("start", "-l", "team=treasury")
         self.assertEqual({a["state"] for a in self.host.agents()}, {"STATE_RUNNING"})
-        found = {json.loads(line)["agent"] for line in
-                 self.host.cli("-o", "json", "events", "-l", "team=treasury", "--kind", "agent.state").stdout.splitlines()}
+        found = {event["agent"] for event in self.host.events("-l", "team=treasury", "--kind", "agent.state")}
         self.assertEqual(found, {"one", "two"})
         self.assertIn("at character 6", self.refused("ps", "-l", "team=(", status=2))
         self.assertIn("--yes", self.refused("rm", "-l", "team=risk"))
@@ -123,7 +122,7 @@ class Rollout(HostTest):
         stopped = self.host.cli("stop", "a", "c", "b").stdout.splitlines()
         self.assertEqual((sorted(stopped), stopped[-1]), (["a stopped", "b stopped", "c stopped"], "c stopped"))
         self.host.cli("rm", "--all", "--yes")
-        events = map(json.loads, self.host.cli("-o", "json", "events", "--kind", "agent.removed").stdout.splitlines())
+        events = self.host.events("--kind", "agent.removed")
         removed = [event["agent"] for event in events][-3:]
         self.assertEqual((sorted(removed), removed[-1]), (["a", "b", "c"], "c"))
 
@@ -196,7 +195,7 @@ class Rollout(HostTest):
     def test_events_tell_who_asked_and_inspect_the_last_transitions(self):
         path = self.manifest("who", "asked", {"team": "x"})
         self.host.cli("apply", "-f", path, "--wait")
-        events = [json.loads(line) for line in self.host.cli("-o", "json", "events", "asked").stdout.splitlines()]
+        events = self.host.events("asked")
         self.assertEqual({e["cause"] for e in events}, {f"uid {os.geteuid()}"})
         self.assertEqual(events[0]["labels"], {"team": "x"})
         self.assertEqual([t["to"] for t in self.host.inspect("asked")["transitions"]], ["preparing", "starting", "running"])

@@ -1,7 +1,6 @@
 """Control is killed or upgraded, the supervisor executes itself again, or is killed and followed by another: its agents go on. Nothing of
 theirs is lost or doubled."""
 import contextlib
-import json
 import os
 import sqlite3
 import unittest
@@ -110,8 +109,9 @@ class Refusals(HostTest):
         self.assertEqual(caught.exception.status, 1)
         self.assertEqual(len(caught.exception.stderr.strip().splitlines()), 1, caught.exception.stderr)
         self.assertIn(why, caught.exception.stderr)
-        events = self.host.cli("events", "--tail", "1").stdout
-        self.assertIn("reload refused", events)
+        event = self.host.events("--kind", "service", "--tail", "1")[0]
+        self.assertIn("reload refused", event["message"])
+        self.assertIn(why, event["message"])
         self.assertEqual(self.host.json("node")["epoch"], before)
         self.fleet.wait_turns(3)
         self.assertEqual(self.fleet.problems(), [])
@@ -217,7 +217,7 @@ flodea.agent.wait_stop()
                 log.wait_for("found True")
                 log.wait_for("written")
             self.assertEqual(int(host.inspect("keeper")["generation"]), 2)
-            reasons = [json.loads(line).get("reason") for line in host.cli("-o", "json", "events", "keeper").stdout.splitlines()]
+            reasons = [event.get("reason") for event in host.events("keeper")]
             self.assertIn("host", reasons)
             self.assertNotIn("lost", reasons)
 

@@ -232,6 +232,9 @@ class Host:
     def follow_events(self, *arguments):
         return Lines(self.command("-o", "json", "events", "-f", *arguments))
 
+    def events(self, *arguments):
+        return [json.loads(line) for line in self.cli("-o", "json", "events", *arguments).stdout.splitlines()]
+
     def logs(self, name, *arguments):
         return self.cli("logs", name, *arguments).stdout.splitlines()
 

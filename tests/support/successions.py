@@ -114,7 +114,7 @@ class SuccessionTest(HostTest):
     """Tests with a `fleet` on `host`."""
 
     def last_event(self):
-        return int(json.loads(self.host.cli("-o", "json", "events", "--tail", "1").stdout)["id"])
+        return int(self.host.events("--tail", "1")[0]["id"])
 
     def epoch(self):
         return int(self.host.json("node")["epoch"])

@@ -1,6 +1,5 @@
 """WebAssembly agents as a whole: compiled at apply in a job, kept, authenticated, run; and what is refused, with one clear message."""
 import glob
-import json
 import os
 import pathlib
 import unittest
@@ -44,8 +43,7 @@ class Wasm(HostTest):
         return {path: os.stat(path).st_ino for path in self.layer_files()}
 
     def damage(self):
-        lines = self.host.cli("-o", "json", "events", "--tail", "1000").stdout.splitlines()
-        return [event["message"] for event in map(json.loads, lines) if event["kind"] == "layer.damaged"]
+        return [event["message"] for event in self.host.events("--kind", "layer.damaged")]
 
     def damage_at_start(self, name):
         """Starts it, which ends well; what was said of machine code meanwhile."""

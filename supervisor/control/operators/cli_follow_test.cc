@@ -58,11 +58,13 @@ void take_and_drop_one(UniqueFd listening) {
   REQUIRE(connection.get() >= 0);
 }
 
-TEST_CASE("events are followed although the supervisor went away before it had said a word") {
-  Cli cli;
+// What follows the events, as asked for with `args`, prints: one was there before, one comes later.
+std::string events_followed(Cli& cli, std::vector<std::string> args) {
+  REQUIRE(cli.server.events.record({.kind = "agent.removed", .agent = "before"}));
   cli.server.stop();
   UniqueFd listening = testing::TestServer::listen_on(cli.server.socket);
-  pid_t command = cli.begin({"events", "-f", "--tail", "0"});
+  args.insert(args.begin(), {"events", "-f"});
+  pid_t command = cli.begin(std::move(args));
   take_and_drop_one(std::move(listening));
   std::filesystem::remove(cli.server.socket);
   cli.server.start();
@@ -71,13 +73,21 @@ TEST_CASE("events are followed although the supervisor went away before it had s
     REQUIRE(so());
   };
   eventually([&] { return cli.server.events.subscribers() == 1; });
-  REQUIRE(cli.server.events.record({.kind = "agent.removed", .agent = "gone"}));
+  REQUIRE(cli.server.events.record({.kind = "agent.removed", .agent = "later"}));
   auto out = cli.work.parent_path() / "out";
-  eventually([&] { return has(testing::slurp(out), "agent.removed"); });
+  eventually([&] { return has(testing::slurp(out), "later"); });
   REQUIRE(::kill(command, SIGTERM) == 0);
   Outcome all = cli.end(command);
   CHECK(has(all.err, "the supervisor is away"));
   CHECK_FALSE(has(all.err, "cannot reach"));
+  return all.out;
+}
+
+TEST_CASE("events are followed although the supervisor went away before it had said a word") {
+  Cli cli;
+  SECTION("from now on") { CHECK_FALSE(has(events_followed(cli, {"--tail", "0"}), "before")); }
+  SECTION("from the last on") { CHECK(has(events_followed(cli, {"--tail", "1"}), "before")); }
+  SECTION("all") { CHECK(has(events_followed(cli, {}), "before")); }
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -33,6 +34,12 @@ struct Cli {
   uid_t uid = 0;
 
   Cli() { std::filesystem::create_directory(work); }
+  // A test that failed half-way leaves no command behind.
+  ~Cli() {
+    if (running_ < 0) return;
+    ::kill(running_, SIGKILL);
+    ::waitpid(running_, nullptr, 0);
+  }
 
   Outcome run(std::vector<std::string> args, bool with_socket = true) {
     return end(begin(std::move(args), with_socket));
@@ -55,11 +62,13 @@ struct Cli {
       ::execv(FLODEA_CLI, argv.data());
       ::_exit(98);
     }
+    running_ = child;
     return child;
   }
-  Outcome end(pid_t child) const {
+  Outcome end(pid_t child) {
     int status = 0;
     ::waitpid(child, &status, 0);
+    running_ = -1;
     return {.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1,
             .out = slurp(work.parent_path() / "out"),
             .err = slurp(work.parent_path() / "err")};
@@ -77,6 +86,9 @@ struct Cli {
                      "  runtime: {type: python, entrypoint: main.py}\n  bundle: ./ledger\n") +
              std::string(more));
   }
+
+ private:
+  pid_t running_ = -1;
 };
 
 inline bool has(const std::string& text, std::string_view part) {
