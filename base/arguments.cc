@@ -1,28 +1,13 @@
 #include "base/arguments.h"
 
-#include <charconv>
-
 #include <CLI/CLI.hpp>
+
+#include "base/number.h"
 
 namespace flodea {
 namespace {
 
 constexpr int kUsage = 2;
-
-// CLI11 would take -1 for an unsigned number, and one that is too large for the largest.
-template <class Number>
-CLI::Option* add_number(CLI::App& app, const std::string& name, Number& to,
-                        const std::string& help) {
-  auto read = [name, &to](const std::string& given) {
-    Number number{};
-    auto [end, error] = std::from_chars(given.data(), given.data() + given.size(), number);
-    if (error != std::errc{} || end != given.data() + given.size())
-      throw CLI::ValidationError(name, "\"" + given + "\" is no whole number within its range");
-    to = number;
-  };
-  return app.add_option_function<std::string>(name, read, help)
-      ->type_name(std::is_signed_v<Number> ? "INT" : "UINT");
-}
 
 }  // namespace
 
@@ -46,16 +31,16 @@ void Arguments::text(const std::string& name, std::optional<std::string>& to,
 }
 
 void Arguments::number(const std::string& name, int& to, const std::string& help, Listed listed) {
-  auto* option = add_number(*app_, name, to, help);
+  auto* option = app_->add_option(name, to, help)->check(check_number<int>);
   if (listed == Listed::kNo) option->group("");
 }
 
 void Arguments::number(const std::string& name, std::int64_t& to, const std::string& help) {
-  add_number(*app_, name, to, help);
+  app_->add_option(name, to, help)->check(check_number<std::int64_t>);
 }
 
 void Arguments::number(const std::string& name, std::uint64_t& to, const std::string& help) {
-  add_number(*app_, name, to, help);
+  app_->add_option(name, to, help)->check(check_number<std::uint64_t>);
 }
 
 void Arguments::flag(const std::string& name, bool& to, const std::string& help) {

@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "base/number.h"
 #include "cli/commands/commands.h"
 #include "cli/commands/watch.h"
 
@@ -61,6 +62,7 @@ void add_revisions(CLI::App& app, Session& session, Action& action) {
   list->add_option("name", options->name, "The agent")->required()->type_name("NAME");
   list->add_option("--revision", options->revision, "Show this one")
       ->type_name("N")
+      ->check(check_number<std::uint64_t>)
       ->check(CLI::PositiveNumber);
   list->callback([&session, &action, options] {
     action = [&session, options] { return revisions(session, *options); };
@@ -69,6 +71,7 @@ void add_revisions(CLI::App& app, Session& session, Action& action) {
   back->add_option("name", options->name, "The agent")->required()->type_name("NAME");
   back->add_option("--to", options->revision, "Its revision (default: the one before the current)")
       ->type_name("N")
+      ->check(check_number<std::uint64_t>)
       ->check(CLI::PositiveNumber);
   back->add_flag("--wait", options->wait, "Return once it runs");
   back->callback([&session, &action, options] {

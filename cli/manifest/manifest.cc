@@ -5,9 +5,9 @@
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
 
-#include <charconv>
 #include <vector>
 
+#include "base/number.h"
 #include "base/safe_path.h"
 #include "base/text.h"
 #include "cli/manifest/yaml_tree.h"
@@ -116,15 +116,13 @@ class Walker {
                                const std::string& path) {
     constexpr std::string_view kWanted = "a whole number";
     if (node.kind != Kind::kScalar || node.quoted) return wrong_kind(node, path, kWanted);
-    std::uint32_t value = 0;
-    const char* end = node.text.data() + node.text.size();
-    auto [rest, error] = std::from_chars(node.text.data(), end, value);
-    if (error != std::errc() || rest != end) return wrong_kind(node, path, kWanted);
+    auto value = parse_number<std::uint32_t>(node.text);
+    if (!value) return wrong_kind(node, path, kWanted);
     // On the wire 0 is "not given": it would silently become the default.
-    if (value == 0 && !field.has_presence())
+    if (*value == 0 && !field.has_presence())
       return error_at(file_, node.line, path + " cannot be 0", "leave it out for its default",
                       path);
-    return value;
+    return *value;
   }
 
   tl::unexpected<Error> wrong_kind(const YamlNode& node, const std::string& path,

@@ -5,9 +5,9 @@
 #include <sys/stat.h>
 
 #include <cerrno>
-#include <charconv>
 #include <memory>
 
+#include "base/number.h"
 #include "base/safe_path.h"
 
 namespace flodea::root {
@@ -18,12 +18,6 @@ namespace {
 constexpr const char* kUnfinished = ".unfinished";
 constexpr const char* kEpoch = ".epoch";
 constexpr const char* kHome = ".cgroups";
-
-template <class T>
-bool parse_number(std::string_view text, T& value) {
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc() && end == text.data() + text.size();
-}
 
 Result<JournalEntry> decode_kept(std::string name, std::string_view bytes) {
   v1::KeptInstance kept;
@@ -48,9 +42,12 @@ Result<JournalEntry> JournalEntry::decode(std::string name, std::string_view tex
   std::size_t space = text.find(' ');
   JournalEntry entry{.name = std::move(name), .boot_id = {}, .uid_range = 0, .kept = {}};
   if (text.starts_with('\n')) return decode_kept(std::move(entry.name), text);  // its first tag
-  if (space == std::string_view::npos || !text.ends_with('\n') ||
-      !parse_number(text.substr(space + 1, text.size() - space - 2), entry.uid_range))
-    return fail(Code::kDataLoss, "journal entry " + entry.name + " is cut off");
+  std::optional<decltype(entry.uid_range)> range;
+  if (space != std::string_view::npos && text.ends_with('\n'))
+    range =
+        parse_number<decltype(entry.uid_range)>(text.substr(space + 1, text.size() - space - 2));
+  if (!range) return fail(Code::kDataLoss, "journal entry " + entry.name + " is cut off");
+  entry.uid_range = *range;
   entry.boot_id = text.substr(0, space);
   return entry;
 }
@@ -92,13 +89,14 @@ Result<std::uint64_t> Journal::epoch() const {
   auto text = read_file(dir_.get(), kEpoch, 64);
   if (!text && text.error().sys_errno == ENOENT) return 0;
   if (!text) return tl::unexpected(std::move(text).error());
-  std::uint64_t epoch = 0;
-  if (!text->ends_with('\n') ||
-      !parse_number(std::string_view(*text).substr(0, text->size() - 1), epoch))
+  std::optional<std::uint64_t> epoch;
+  if (text->ends_with('\n'))
+    epoch = parse_number<std::uint64_t>(std::string_view(*text).substr(0, text->size() - 1));
+  if (!epoch)
     return tl::unexpected(fail(Code::kDataLoss, "journal/.epoch of the run directory is no number")
                               .value()
                               .with_remedy("stop what runs in its cgroups, and remove it"));
-  return epoch;
+  return *epoch;
 }
 
 Status Journal::erase(const std::string& name) const {

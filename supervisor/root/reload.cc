@@ -6,8 +6,7 @@
 #include <sys/auxv.h>
 #include <sys/syscall.h>
 
-#include <charconv>
-
+#include "base/number.h"
 #include "supervisor/root/kept_state.h"
 #include "supervisor/root/program_check.h"
 
@@ -42,10 +41,7 @@ static bool is_ours(std::string_view word) { return word == "--resume" || word =
 int kept_state_argument(int argc, const char* const* argv) {
   for (int i = 1; i + 1 < argc; ++i) {
     if (!is_ours(argv[i])) continue;
-    std::string_view number(argv[i + 1]);
-    int fd = -1;
-    std::from_chars(number.data(), number.data() + number.size(), fd);
-    return fd;
+    return parse_number<int>(argv[i + 1]).value_or(-1);
   }
   return -1;
 }

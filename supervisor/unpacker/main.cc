@@ -15,12 +15,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include <charconv>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 
+#include "base/number.h"
 #include "base/quantity.h"
 #include "base/text.h"
 #include "base/unique_fd.h"
@@ -39,9 +39,9 @@ struct Arguments {
 };
 
 template <class Number>
-bool parse_number(std::string_view text, Number& value) {
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc() && end == text.data() + text.size() && value > 0;
+bool take_limit(std::string_view text, Number& limit) {
+  limit = parse_number<Number>(text).value_or(0);
+  return limit > 0;
 }
 
 std::optional<Arguments> parse_arguments(std::span<char*> words) {
@@ -52,8 +52,8 @@ std::optional<Arguments> parse_arguments(std::span<char*> words) {
       arguments.interpreter = Interpreter::parse(value);
       if (!arguments.interpreter) return std::nullopt;
     } else if (option == "--max-bytes") {
-      if (!parse_number(value, arguments.limits.bytes)) return std::nullopt;
-    } else if (option != "--max-entries" || !parse_number(value, arguments.limits.entries)) {
+      if (!take_limit(value, arguments.limits.bytes)) return std::nullopt;
+    } else if (option != "--max-entries" || !take_limit(value, arguments.limits.entries)) {
       return std::nullopt;
     }
   }

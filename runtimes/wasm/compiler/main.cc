@@ -6,12 +6,12 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <charconv>
 #include <cstdio>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "base/number.h"
 #include "base/safe_path.h"
 #include "runtimes/wasm/compiler/module_checks.h"
 #include "runtimes/wasm/settings.h"
@@ -33,13 +33,6 @@ struct Options {
   std::uint64_t most_memory = 1ull << 32;
 };
 
-std::optional<std::uint64_t> number(std::string_view text) {
-  std::uint64_t value = 0;
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
-
 Result<Options> parse(const std::vector<std::string_view>& arguments) {
   Options options;
   for (std::size_t i = 0; i < arguments.size(); ++i) {
@@ -48,7 +41,7 @@ Result<Options> parse(const std::vector<std::string_view>& arguments) {
     } else if (arguments[i] == "--version") {
       options.version = true;
     } else if (arguments[i] == "--max-memory" && i + 1 < arguments.size()) {
-      auto bytes = number(arguments[++i]);
+      auto bytes = parse_number<std::uint64_t>(arguments[++i]);
       if (!bytes) return fail(Code::kInvalidArgument, "--max-memory wants a number of bytes");
       options.most_memory = *bytes;
     } else {

@@ -4,10 +4,10 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include <charconv>
 #include <cstdlib>
 #include <cstring>
 
+#include "base/number.h"
 #include "runtimes/wasm/host/instance.h"
 #include "runtimes/wasm/settings.h"
 
@@ -17,12 +17,9 @@ namespace {
 // Of FLODEA_FD; without it the module runs, and its calls say that it is no agent.
 FlodeaImports imports_from_environment() {
   const char* text = std::getenv("FLODEA_FD");
-  int fd = -1;
-  if (text == nullptr) return FlodeaImports(std::nullopt);
-  const char* end = text + std::strlen(text);
-  auto [stopped, error] = std::from_chars(text, end, fd);
-  if (error != std::errc() || stopped != end || fd < 0) return FlodeaImports(std::nullopt);
-  return FlodeaImports(CallClient(UniqueFd(fd)));
+  auto fd = text == nullptr ? std::nullopt : parse_number<int>(text);
+  if (!fd || *fd < 0) return FlodeaImports(std::nullopt);
+  return FlodeaImports(CallClient(UniqueFd(*fd)));
 }
 
 // The module sees /proc, and through /proc/self/mem it could rewrite the code that holds it. The

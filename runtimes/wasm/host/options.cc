@@ -1,7 +1,8 @@
 #include "runtimes/wasm/host/options.h"
 
-#include <charconv>
 #include <optional>
+
+#include "base/number.h"
 
 namespace flodea::wasm {
 
@@ -18,12 +19,9 @@ namespace {
 
 template <class Number>
 Result<Number> read_number(std::string_view option, std::string_view text) {
-  Number value = 0;
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size())
-    return fail(Code::kInvalidArgument,
-                std::string(option) + " wants a number, not \"" + std::string(text) + "\"");
-  return value;
+  if (auto value = parse_number<Number>(text)) return *value;
+  return fail(Code::kInvalidArgument,
+              std::string(option) + " wants a number, not \"" + std::string(text) + "\"");
 }
 
 Status read_option(Options& options, std::string_view option, std::string_view value) {

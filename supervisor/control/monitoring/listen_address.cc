@@ -3,21 +3,17 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
-#include <charconv>
 #include <cstring>
 
+#include "base/number.h"
 #include "base/unique_fd.h"
 
 namespace flodea::control {
 namespace {
 
 Result<std::uint16_t> parse_port(std::string_view text) {
-  std::uint16_t port = 0;
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
-  if (text.empty() || error != std::errc() || end != text.data() + text.size()) {
-    return fail(Code::kInvalidArgument, "\"" + std::string(text) + "\" is not a port");
-  }
-  return port;
+  if (auto port = parse_number<std::uint16_t>(text)) return *port;
+  return fail(Code::kInvalidArgument, "\"" + std::string(text) + "\" is not a port");
 }
 
 template <class Address>

@@ -6,9 +6,9 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 
 #include "base/bytes.h"
+#include "base/number.h"
 
 namespace flodea::control {
 namespace {
@@ -96,11 +96,8 @@ std::string segment_name(std::uint64_t number) { return fmt::format("{:08}.seg",
 
 std::optional<std::uint64_t> segment_number(std::string_view name) {
   if (name.size() < 12 || !name.ends_with(".seg")) return std::nullopt;
-  std::uint64_t number = 0;
-  auto digits = name.substr(0, name.size() - 4);
-  auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
-  if (error != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
-  return segment_name(number) == name ? std::optional(number) : std::nullopt;
+  auto number = parse_number<std::uint64_t>(name.substr(0, name.size() - 4));
+  return number && segment_name(*number) == name ? number : std::nullopt;
 }
 
 std::string make_segment_header(const AgentId& agent, std::uint64_t number, Nanos created) {
