@@ -52,7 +52,7 @@ def main():
             os.makedirs(os.path.join(host.base, "fleet"), exist_ok=True)
             with open(os.path.join(host.base, "fleet", f"{names[-1]}.yaml"), "w") as file:
                 json.dump(manifest, file)
-        with host.follow_events("--tail", "0") as events:
+        with host.follow_new_events() as events:
             began = time.monotonic()
             applied = host.cli("apply", "-f", os.path.join(host.base, "fleet"), check=False, timeout=300)
             refused = applied.stderr.splitlines() if applied.returncode != 0 else []

@@ -136,7 +136,7 @@ def main():
     parser.add_argument("engines", nargs="*", help=f"which of {', '.join(e.name for e in ENGINES)} (default: all)")
     options = parser.parse_args()
     chosen = [engine for engine in ENGINES if engine.agent and (not options.engines or engine.name in options.engines)]
-    with Host() as host, host.follow_events("--tail", "0") as events:
+    with Host() as host, host.follow_new_events() as events:
         held = [report(engine, *measure(host, events, engine, options.n)) for engine in chosen]
     return 0 if held and all(held) else 1
 

@@ -2,6 +2,7 @@
 #include <optional>
 #include <string>
 
+#include "base/number.h"
 #include "cli/client/follow.h"
 #include "cli/commands/commands.h"
 #include "cli/commands/since.h"
@@ -18,6 +19,7 @@ struct EventsOptions {
   bool follow = false;
   std::string since, until;
   std::optional<std::uint32_t> tail;
+  std::uint64_t after = 0;
 };
 
 pb::EventsRequest request_of(const EventsOptions& options, Nanos now) {
@@ -26,6 +28,7 @@ pb::EventsRequest request_of(const EventsOptions& options, Nanos now) {
   request.mutable_kinds()->Add(options.kinds.begin(), options.kinds.end());
   request.set_selector(options.selector);
   if (options.tail) request.set_tail(*options.tail);
+  request.set_after_id(options.after);
   if (!options.since.empty()) *request.mutable_since() = since_time(options.since, now);
   if (!options.until.empty()) *request.mutable_until() = since_time(options.until, now);
   return request;
@@ -64,7 +67,7 @@ Status ask_events(std::unique_ptr<Client>& client, const pb::EventsRequest& requ
 // First what the tail has, then what comes after it: a connection that is lost before anything came
 // loses nothing.
 Status follow_events(Session& session, pb::EventsRequest request) {
-  std::uint64_t seen = 0;
+  std::uint64_t seen = request.after_id();
   auto show = [&](const pb::Event& event) {
     seen = event.id();
     print(session.table() ? event_text(event) : render_item(event, session.format));
@@ -73,7 +76,9 @@ Status follow_events(Session& session, pb::EventsRequest request) {
   if (request.has_tail()) {
     pb::EventsRequest newest;
     newest.set_tail(1);
-    TRY(ask_events(client, newest, [&](const pb::Event& event) { seen = event.id(); }));
+    TRY(ask_events(client, newest, [&](const pb::Event& event) {
+      seen = std::max<std::uint64_t>(seen, event.id());
+    }));
     if (request.tail() > 0) TRY(ask_events(client, request, show));
     request.clear_tail();
   }
@@ -123,6 +128,9 @@ void add_events(CLI::App& app, Session& session, Action& action) {
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   add_time(*command, "--since", options->since, "Only events since then");
   add_time(*command, "--until", options->until, "Only events until then")->excludes(follow);
+  command->add_option("--after", options->after, "Only events after the one with this id")
+      ->type_name("ID")
+      ->check(check_number<std::uint64_t>);
   command->add_option("--tail", options->tail, "Only the last N events so far")->type_name("N");
   command->callback([&session, &action, options] {
     action = [&session, options] { return events(session, *options); };

@@ -46,7 +46,7 @@ class Agent:
         with open(os.path.join(directory, "flodea.yaml"), "w") as file:
             json.dump(manifest, file)  # JSON is YAML
         self.directory = directory
-        self.events = host.follow_events(self.name, "--tail", "0")
+        self.events = host.follow_new_events(self.name)
 
     def __enter__(self):
         self.host.cli("apply", "-f", self.directory)

@@ -20,7 +20,7 @@ def state_of(host, name):
 
 class Queue(unittest.TestCase):
     def test_dependencies_and_rings(self):
-        with Host() as host, host.follow_events("--tail", "0") as events:
+        with Host() as host, host.follow_new_events() as events:
             host.deploy("ledger", IDLE, wait=False, after=["prices"])
             events.wait_event(kind="agent.pending", agent="ledger")
             agent = host.inspect("ledger")
@@ -35,7 +35,7 @@ class Queue(unittest.TestCase):
             events.wait_event(kind="agent.state", agent="ledger", to="running")
 
     def test_room_and_priorities(self):
-        with Host("--max-memory", "200Mi") as host, host.follow_events("--tail", "0") as events:
+        with Host("--max-memory", "200Mi") as host, host.follow_new_events() as events:
             large = {"memory": "120Mi", "disk": "16Mi"}
             host.deploy("first", IDLE, resources=large)
             host.deploy("plain", IDLE, wait=False, resources=large)
@@ -60,7 +60,7 @@ class Queue(unittest.TestCase):
 class Many(unittest.TestCase):
     def test_more_agents_than_one_sandbox_may_have_files(self):
         """Each start is made by a copy of flodead, with all that flodead has open."""
-        with Host() as host, host.follow_events("--tail", "0") as events:
+        with Host() as host, host.follow_new_events() as events:
             fleet = os.path.join(host.base, "fleet")
             os.mkdir(fleet)
             directory = host.bundle("many", IDLE, resources={"memory": "24Mi", "disk": "16Mi", "open_files": 16})
@@ -109,7 +109,7 @@ class PutBack(unittest.TestCase):
             with self.subTest("apply --wait"):
                 host.deploy("ledger", WORKS + "# and again\n", readiness=READY)
                 self.assertEqual(host.inspect("ledger")["proven_revision"], "3")
-            with self.subTest("it ran, and ends before it is proven"), host.follow_events("--tail", "0") as events:
+            with self.subTest("it ran, and ends before it is proven"), host.follow_new_events() as events:
                 directory = host.bundle("ledger", WORKS + "# the last\n", readiness=READY)
                 applying = subprocess.Popen(host.command("apply", "-f", directory, "--wait"), stdout=subprocess.DEVNULL,
                                             stderr=subprocess.PIPE, text=True)
@@ -137,7 +137,7 @@ flodea.clock.sleep(8)
 print("awake", flush=True)
 flodea.agent.wait_stop()
 """
-            with Host("--pressure", pressure.name) as host, host.follow_events("--tail", "0") as events:
+            with Host("--pressure", pressure.name) as host, host.follow_new_events() as events:
                 host.deploy("usual", IDLE)
                 host.deploy("low", sleeper, priority=10)
                 press(60)

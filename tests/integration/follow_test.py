@@ -19,7 +19,7 @@ ROUNDS = 3
 class Follow(HostTest):
     def events_and_agents_go_on(self, act):
         self.host.deploy("first", WAIT)
-        with self.host.follow_events("--tail", "0") as events, \
+        with self.host.follow_new_events() as events, \
                 Lines(self.host.command("-o", "json", "ps", "-w")) as agents:
             agents.wait_for("TYPE_SYNCED")
             for n in range(ROUNDS):

@@ -29,7 +29,7 @@ def links_of(pid):
 
 class Health(HostTest):
     def test_an_agent_whose_probe_starts_failing_is_restarted_with_what_it_said(self):
-        with self.host.follow_events("--tail", "0") as events:
+        with self.host.follow_new_events() as events:
             # Well in its first life until the file is there; in the next, the file is gone with /tmp.
             self.host.deploy("checked", "import flodea, os, time\nprint('up', flush=True)\n"
                              "if flodea.agent.describe().generation == 1:\n    flodea.clock.sleep(1)\n    open('/tmp/broken', 'w').close()\nflodea.agent.wait_stop()\n",
@@ -47,7 +47,7 @@ class Health(HostTest):
         self.host.cli("rm", "checked")
 
     def test_a_probe_that_hangs_ends_the_agent_and_leaves_no_process(self):
-        with self.host.follow_events("--tail", "0") as events:
+        with self.host.follow_new_events() as events:
             self.host.deploy("hanging", IDLE, restart=RESTART, wait=False,
                              liveness=probe("sh", "-c", "echo waiting; sleep 3600 & wait", timeout="300ms"))
             event = events.wait_event(agent="hanging", to="stopping", timeout=40)
@@ -60,7 +60,7 @@ class Health(HostTest):
         self.host.cli("rm", "hanging")
 
     def test_readiness_by_probe_and_start_up_before_it(self):
-        with self.host.follow_events("--tail", "0") as events:
+        with self.host.follow_new_events() as events:
             self.host.deploy("web", "import flodea, time\nfor name in ('started', 'ready'):\n    flodea.clock.sleep(0.5)\n    open('/tmp/' + name, 'w').close()\n    print(name, flush=True)\n"
                              "flodea.agent.wait_stop()\n",
                              startup=probe("test", "-e", "/tmp/started", failures=1000),
@@ -74,7 +74,7 @@ class Health(HostTest):
     def test_an_agent_that_is_not_ready_any_more_runs_on_and_ps_says_so(self):
         code = ("import flodea, os\nopen('/tmp/ready', 'w').close()\nprint('up', flush=True)\nflodea.clock.sleep(1)\n"
                 "os.unlink('/tmp/ready')\nflodea.agent.wait_stop()\n")
-        with self.host.follow_events("--tail", "0") as events:
+        with self.host.follow_new_events() as events:
             self.host.deploy("busy", code, readiness={"signal": "probe", **probe("test", "-e", "/tmp/ready", failures=1)})
             events.wait_event(agent="busy", to="running")
             events.wait_event(agent="busy", kind="agent.health", message="readiness probe: exit code 1")
@@ -82,7 +82,7 @@ class Health(HostTest):
         self.host.cli("rm", "busy")
 
     def test_a_start_up_probe_that_never_succeeds_ends_the_agent(self):
-        with self.host.follow_events("--tail", "0") as events:
+        with self.host.follow_new_events() as events:
             self.host.deploy("never", IDLE, wait=False, restart={"policy": "never"}, startup=probe("false", failures=5))
             event = events.wait_event(agent="never", to="failed")
         self.assertEqual((event["reason"], event["message"]), ("health", "start-up probe: exit code 1 (5 of 5)"))
@@ -90,7 +90,7 @@ class Health(HostTest):
 
     def test_an_agent_that_stops_beating_is_restarted_and_one_that_beats_is_not(self):
         beats = "import flodea\nprint('up', flush=True)\nfor _ in range({}):\n    flodea.agent.beat()\n    flodea.clock.sleep(0.3)\nflodea.agent.wait_stop()\n"
-        with self.host.follow_events("--tail", "0") as events:
+        with self.host.follow_new_events() as events:
             self.host.deploy("steady", beats.format(1000), restart=RESTART, liveness={"beat": "1s"})
             self.host.deploy("tired", beats.format(4), restart=RESTART, liveness={"beat": "1s"})
             event = events.wait_event(agent="tired", to="stopping")
@@ -107,7 +107,7 @@ class Health(HostTest):
         starved = {"cpu": "0.02", "pids": 32, **SMALL}
         spin = ("import os\nfor _ in range(5):\n    if os.fork() == 0:\n        while True: pass\nprint('up', flush=True)\n"
                 "import signal\nsignal.pause()\n")
-        with self.host.follow_events("--tail", "0") as events:
+        with self.host.follow_new_events() as events:
             self.host.deploy("starved", spin, resources=starved, restart=RESTART, liveness=probe("python3", "-c", "pass", timeout="500ms", failures=2))
             event = events.wait_event(agent="starved", kind="agent.health", timeout=40)
             self.assertRegex(event["message"], "no end within 500ms.*starved of CPU: not counted")
@@ -122,7 +122,7 @@ class Health(HostTest):
         code = ("import flodea\nprint('up', flush=True)\nwhile flodea.agent.describe().name and not __import__('os').path.exists('/tmp/late'):\n"
                 "    flodea.agent.beat()\n    flodea.clock.sleep(0.1)\nflodea.agent.wait_stop()\n")
         count = "echo x >> /tmp/runs; [ $(wc -l < /tmp/runs) -lt 60 ] || { echo enough; exit 1; }"
-        with self.host.follow_events("--tail", "0") as events:
+        with self.host.follow_new_events() as events:
             self.host.deploy("kept", code, restart=RESTART, liveness=probe("sh", "-c", count))
             events.wait_event(agent="kept", to="running")
         before = self.host.agent_pid("kept")
@@ -152,7 +152,7 @@ class Health(HostTest):
         self.host.cli("rm", "held")
 
     def test_an_agent_that_kills_its_prober_harms_its_own_health_alone(self):
-        with self.host.follow_events("--tail", "0") as events:
+        with self.host.follow_new_events() as events:
             self.host.deploy("rash", "import flodea, os, signal\nprint('up', flush=True)\nflodea.clock.sleep(0.5)\n"
                              "if flodea.agent.describe().generation == 1: os.kill(-1, signal.SIGKILL)\nflodea.agent.wait_stop()\n",
                              restart=RESTART, liveness=probe("true"))

@@ -46,7 +46,7 @@ def script(entrypoint="main.mjs", memory="96Mi", **spec):
 class Javascript(HostTest):
     def run_to_the_end(self, name, code, to="stopped", files=None, **spec):
         """Deploys an agent that ends by itself; returns (inspect, its log)."""
-        with self.host.follow_events("--tail", "0") as events:
+        with self.host.follow_new_events() as events:
             self.host.deploy(name, code, wait=False, files=files, **script(**spec))
             events.wait_for(lambda line: json.loads(line).get("agent") == name and json.loads(line).get("to") in ("stopped", "failed"), 60)
         agent, log = self.host.inspect(name), "\n".join(self.host.logs(name))
@@ -163,7 +163,7 @@ console.log("refused", refused?.code, children.length); process.exit(0);
     def test_readiness_is_when_it_says_so(self):
         code = ('import * as flodea from "flodea"; await flodea.agent.waitStop({timeout: 0.3}); console.log("says so", Date.now());\n'
                 'await flodea.agent.ready(); await flodea.agent.waitStop();')
-        with self.host.follow_events("--tail", "0") as events:
+        with self.host.follow_new_events() as events:
             self.host.deploy("readies", code, wait=False, **script(readiness={"signal": "self", "timeout": "30s"}))
             running = events.wait_event(agent="readies", to="running", timeout=30)["time"]
         said = int(re.search(r"says so (\d+)", "\n".join(self.host.logs("readies")))[1])
@@ -206,7 +206,7 @@ console.log("refused", refused?.code, children.length); process.exit(0);
         os.makedirs(directory)
         with open(os.path.join(directory, "main.mjs"), "w") as file:
             file.write('console.log("ran");')
-        with self.host.follow_events("--tail", "0") as events:
+        with self.host.follow_new_events() as events:
             self.host.cli("run", directory)
             events.wait_event(agent="bare", to="stopped")
         self.assertIn("ran", "\n".join(self.host.logs("bare")))

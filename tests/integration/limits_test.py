@@ -8,7 +8,7 @@ from flodea_host import HostTest
 class Limits(HostTest):
     def run_to_the_end(self, name, code, expect, **spec):
         """Deploys an agent that ends by itself; returns (inspect, log lines)."""
-        with self.host.follow_events("--tail", "0") as events:
+        with self.host.follow_new_events() as events:
             self.host.deploy(name, code, wait=False, **{"restart": {"policy": "never"}, **spec})
             events.wait_event(agent=name, timeout=40, **expect)
         agent, lines = self.host.inspect(name), self.host.logs(name)
@@ -63,7 +63,7 @@ class Limits(HostTest):
         self.assertTrue(rate <= 130, f"{rate} calls a second with 100")
 
     def test_log_lines_are_slowed_to_their_rate_and_none_is_lost(self):
-        with self.host.follow_events("--tail", "0") as events:
+        with self.host.follow_new_events() as events:
             self.host.deploy("talker", "import time\nbegin = time.monotonic()\nfor i in range(20000): print(f'{i:06} ' + 'x' * 60)\n"
                              "print('seconds', time.monotonic() - begin, flush=True)\n", wait=False, restart={"policy": "never"},
                              resources={"memory": "48Mi", "disk": "16Mi", "log_rate": "256Ki"})
@@ -77,7 +77,7 @@ class Limits(HostTest):
         self.host.cli("rm", "talker")
 
     def test_refused_system_calls_are_counted_and_their_events_bounded(self):
-        with self.host.follow_events("--tail", "0") as events:
+        with self.host.follow_new_events() as events:
             self.host.deploy("prober", "import flodea, os, ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\nprint('go', flush=True)\n"
                              "for _ in range(2000): libc.mount(b'none', b'/tmp', b'tmpfs', 0, 0)\nprint('errno', ctypes.get_errno(), flush=True)\nflodea.agent.wait_stop()\n")
             events.wait_event(agent="prober", kind="agent.denied", timeout=20)

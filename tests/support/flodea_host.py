@@ -232,6 +232,11 @@ class Host:
     def follow_events(self, *arguments):
         return Lines(self.command("-o", "json", "events", "-f", *arguments))
 
+    def follow_new_events(self, *arguments):
+        """What happens from now on, not from when the command is there."""
+        newest = max((event["id"] for event in self.events("--tail", "1")), key=int, default="0")
+        return self.follow_events("--after", newest, *arguments)
+
     def events(self, *arguments):
         return [json.loads(line) for line in self.cli("-o", "json", "events", *arguments).stdout.splitlines()]
 
@@ -282,11 +287,13 @@ class Host:
         return [pid for pid in children_of(self.pid) if text_of(f"/proc/{pid}/comm").startswith("flodea-helper")]
 
     def settle(self):
-        """Returns when flodead's children are the services and the one helper that stands ready, in recvmsg (47): one answers before it ends."""
+        """Returns when flodead's children are the services and the one helper that stands ready, in recvmsg (47): one answers before it ends.
+        flodead has then let go of what it gave them, and is in epoll_wait (232)."""
         deadline = time.monotonic() + 20 * PATIENCE
         while True:
             helpers = self.helpers()
-            if len(helpers) == 1 == len(children_of(self.pid)) - 2 and text_of(f"/proc/{helpers[0]}/syscall").startswith("47 "):
+            settled = len(helpers) == 1 == len(children_of(self.pid)) - 2 and text_of(f"/proc/{helpers[0]}/syscall").startswith("47 ")
+            if settled and text_of(f"/proc/{self.pid}/syscall").startswith("232 "):
                 return
             assert time.monotonic() < deadline, f"a helper does not end: {children_of(self.pid)}"
 

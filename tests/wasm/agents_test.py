@@ -17,7 +17,7 @@ class Wasm(HostTest):
     def end_of(self, name, code, args=(), state="stopped", **spec):
         """Applies and waits for its end: the last event and its log."""
         directory = self.bundle(name, code, args, **spec)
-        with self.host.follow_events(name, "--tail", "0") as events:
+        with self.host.follow_new_events(name) as events:
             self.host.cli("apply", "-f", directory)
             event = events.wait_event(to=state, timeout=60)
         return event, self.host.logs(name)

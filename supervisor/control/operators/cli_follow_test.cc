@@ -87,6 +87,7 @@ TEST_CASE("events are followed although the supervisor went away before it had s
   Cli cli;
   SECTION("from now on") { CHECK_FALSE(has(events_followed(cli, {"--tail", "0"}), "before")); }
   SECTION("from the last on") { CHECK(has(events_followed(cli, {"--tail", "1"}), "before")); }
+  SECTION("from one on") { CHECK_FALSE(has(events_followed(cli, {"--after", "1"}), "before")); }
   SECTION("all") { CHECK(has(events_followed(cli, {}), "before")); }
 }
 

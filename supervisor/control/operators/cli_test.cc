@@ -200,6 +200,10 @@ TEST_CASE("events are printed from a tail, a duration or a time on, of one agent
   CHECK(messages({"--since", time}) == std::vector{false, false, true});
   CHECK(messages({"--since", "1970-01-01T00:00:00Z"}) == std::vector{true, true, true});
   CHECK(messages({"--since", "8760h"}) == std::vector{true, true, true});
+  CHECK(messages({"--after", "1"}) == std::vector{false, true, true});
+  CHECK(messages({"--after", "1", "--tail", "1"}) == std::vector{false, false, true});
+  CHECK(messages({"--after", "3"}) == std::vector{false, false, false});
+  CHECK(cli.run({"events", "--after", "-1"}).status == 2);
 }
 
 TEST_CASE("agents are selected by label, each once, each outcome told") {

@@ -40,7 +40,7 @@ class Packages(HostTest):
                            type="python", entrypoint="main.py", packages="requirements.lock")
 
     def run_to_the_end(self, name, directory):
-        with self.host.follow_events(name, "--tail", "0") as events:
+        with self.host.follow_new_events(name) as events:
             self.host.cli("apply", "-f", directory)
             events.wait_event(to="stopped", timeout=60)
         return self.host.logs(name)
