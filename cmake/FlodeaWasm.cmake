@@ -39,13 +39,12 @@ endfunction()
 # What modules are built with, for tests and examples: Debian's clang with wasi-libc, and AssemblyScript from npm.
 set(FLODEA_WITH_WASM_GUESTS OFF)
 find_program(FLODEA_WASI_CLANG clang)
-find_program(FLODEA_NPM npm)
 find_program(FLODEA_NODE node)
 if(FLODEA_WITH_WASM AND FLODEA_GRPC AND NOT FLODEA_FUZZ)
-  if(FLODEA_WASI_CLANG AND FLODEA_NPM AND FLODEA_NODE AND EXISTS /usr/include/wasm32-wasi/wasi/api.h)
+  if(FLODEA_WASI_CLANG AND FLODEA_NODE AND EXISTS /usr/include/wasm32-wasi/wasi/api.h)
     set(FLODEA_WITH_WASM_GUESTS ON)
   else()
-    message(WARNING "clang, wasi-libc, node or npm is missing: the WebAssembly tests and examples are left out. Run scripts/setup.")
+    message(WARNING "clang, wasi-libc or node is missing: the WebAssembly tests and examples are left out. Run scripts/setup.")
   endif()
 endif()
 
@@ -77,14 +76,14 @@ function(flodea_wasm_as out source)
 endfunction()
 
 if(FLODEA_WITH_WASM_GUESTS)
-  set(toolchain ${CMAKE_SOURCE_DIR}/cmake/assemblyscript)
+  flodea_npm_packages(toolchain cmake/assemblyscript)
   file(GLOB_RECURSE package CONFIGURE_DEPENDS ${FLODEA_WASM_SDK}/assemblyscript/*)
-  add_custom_command(OUTPUT ${FLODEA_ASC_DIR}/npm DEPENDS ${toolchain}/package.json ${toolchain}/package-lock.json
-    COMMAND ${CMAKE_COMMAND} -E copy ${toolchain}/package.json ${toolchain}/package-lock.json ${FLODEA_ASC_DIR}
-    COMMAND ${FLODEA_NPM} ci --prefix ${FLODEA_ASC_DIR} --ignore-scripts --no-audit --no-fund --loglevel=error
-    COMMAND ${CMAKE_COMMAND} -E touch ${FLODEA_ASC_DIR}/npm COMMENT "Fetching the AssemblyScript compiler" VERBATIM)
-  add_custom_command(OUTPUT ${FLODEA_ASC_DIR}/ready DEPENDS ${FLODEA_ASC_DIR}/npm ${package}
+  # Links to the compiler and its shim, and a copy of the SDK's package: 100 MB are there once for all builds.
+  add_custom_command(OUTPUT ${FLODEA_ASC_DIR}/ready DEPENDS ${toolchain}/lock.sha256 ${package}
+    COMMAND ${CMAKE_COMMAND} -E rm -rf ${FLODEA_ASC_DIR}/node_modules
     COMMAND ${CMAKE_COMMAND} -E copy_directory ${FLODEA_WASM_SDK}/assemblyscript ${FLODEA_ASC_DIR}/node_modules/flodea
+    COMMAND ${CMAKE_COMMAND} -E create_symlink ${toolchain}/node_modules/assemblyscript ${FLODEA_ASC_DIR}/node_modules/assemblyscript
+    COMMAND ${CMAKE_COMMAND} -E create_symlink ${toolchain}/node_modules/@assemblyscript ${FLODEA_ASC_DIR}/node_modules/@assemblyscript
     COMMAND ${CMAKE_COMMAND} -E touch ${FLODEA_ASC_DIR}/ready VERBATIM)
   # One owner of what several folders' modules wait for.
   add_custom_target(flodea_assemblyscript DEPENDS ${FLODEA_ASC_DIR}/ready)
