@@ -10,6 +10,7 @@ import subprocess
 import time
 
 from flodea_host import BUILD, PATIENCE, Host, HostTest, children_of, executable_of, kill_and_wait, wait_for_end
+from standstill import Standstill
 from turns import percentile
 
 LONGEST_PAUSE = 1000  # ms: the 99th of 100 longest calls
@@ -126,7 +127,11 @@ class SuccessionTest(HostTest):
 
     def rounds(self, count, act, message):
         """Acts `count` times. After each the event is there, control is another one, and no agent has noticed. Says what it took."""
-        pauses, adopted, unknown = [], [], self.fleet.unknown()
+        with Standstill() as still:
+            self.rounds_but_for(still, count, act, message)
+
+    def rounds_but_for(self, still, count, act, message):
+        pauses, adopted, unknown, first = [], [], self.fleet.unknown(), time.time()
         for _ in range(count):
             self.fleet.wait_turns(3)
             since, before, began = self.last_event(), self.epoch(), time.time()
@@ -134,13 +139,15 @@ class SuccessionTest(HostTest):
             self.wait_for_event(since, message)
             self.assertGreater(self.epoch(), before)
             self.fleet.wait_turns(5)
-            pauses += self.fleet.longest_calls(began)
-            adopted.append(self.fleet.served_since(self.host.control_up()) - on_its_way)
+            pauses += self.fleet.longest_calls(began, still)
+            served = self.fleet.served_since(self.host.control_up())
+            adopted.append(served - on_its_way - still.within(on_its_way, served))
             self.assertEqual(self.fleet.problems(), [])  # last: it reads all logs from their beginning
         print(f"{self.id().split('.')[-1]}: {len(self.fleet.names)} agents, {count} rounds; longest call of an agent p50 "
               f"{percentile(pauses, 0.5):.0f} ms, p99 {percentile(pauses, 0.99):.0f} ms, of all {max(pauses):.0f} ms; "
               f"all are served again after p50 {percentile(adopted, 0.5):.2f} s, at most {max(adopted):.2f} s; "
-              f"{self.fleet.unknown() - unknown} writes not known to have happened", flush=True)
+              f"{self.fleet.unknown() - unknown} writes not known to have happened; "
+              f"the machine itself stood still for {still.within(first, time.time()):.2f} s", flush=True)
         self.assertLessEqual(self.fleet.unknown() - unknown, count * len(self.fleet.writers()))  # those that were under way
         self.assertLessEqual(percentile(pauses, 0.99), LONGEST_PAUSE * PATIENCE)
         self.assertLessEqual(max(adopted), LONGEST_ABSENCE * PATIENCE)

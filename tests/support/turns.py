@@ -149,9 +149,10 @@ class Fleet:
         """How many writes ended with UNAVAILABLE, as those that have no key may."""
         return sum(line.startswith("not known: UNAVAILABLE") for name in self.writers() for line in self.host.logs(name))
 
-    def longest_calls(self, moment):
-        """Milliseconds of each agent's longest call since then."""
-        return [max(turn.ms for turn in self.turns_since(name, moment)) for name in self.names]
+    def longest_calls(self, moment, still):
+        """Milliseconds of each agent's longest call since then, without those in which the machine stood still."""
+        return [max(turn.ms - still.within(turn.at - turn.ms / 1000, turn.at) * 1000 for turn in self.turns_since(name, moment))
+                for name in self.names]
 
     def served_since(self, moment):
         """When the last of them had its first call since then answered: up to 0.1 s of it are between two of its calls."""
