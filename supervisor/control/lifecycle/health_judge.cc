@@ -58,8 +58,9 @@ bool may_be_starved(ProbeOutcome outcome) {
   return outcome == ProbeOutcome::kTimedOut || outcome == ProbeOutcome::kNoAnswer;
 }
 
+// A look that was late finds more than the limit.
 std::string count_text(std::uint32_t failures, std::uint32_t limit) {
-  return std::to_string(failures) + " of " + std::to_string(limit);
+  return std::to_string(std::min(failures, limit)) + " of " + std::to_string(limit);
 }
 
 }  // namespace
@@ -246,8 +247,7 @@ std::string HealthJudge::text_of(const Probe& probe) const {
   if (!probe.plan) return "";
   if (!judged_) return "unknown";
   if (probe.failures > 0)
-    return "failing (" +
-           count_text(std::min(probe.failures, probe.plan->failures), probe.plan->failures) + ")";
+    return "failing (" + count_text(probe.failures, probe.plan->failures) + ")";
   return probe.succeeded ? "ok" : "unknown";
 }
 

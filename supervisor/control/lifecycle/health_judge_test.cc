@@ -157,6 +157,11 @@ TEST_CASE("runs that control did not hear of are counted by what the page says o
     b.look();
     CHECK(b.last.view.liveness == "failing (2 of 5)");
   }
+  SECTION("more of them failed than may") {
+    seen.runs += 7, seen.failures = 7, seen.outcome = kBad, seen.value = 1;
+    b.look();
+    CHECK(b.health().hung == "liveness probe: exit code 1 (5 of 5)");
+  }
 }
 
 TEST_CASE("a probe that hangs while its group is throttled is not counted, ten times in a row") {
