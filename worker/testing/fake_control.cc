@@ -16,6 +16,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
+constexpr auto kGuard = 20s;  // against a hang alone
+
 grpc::Status with_details(grpc::StatusCode code, const std::string& message,
                           const std::string& reason) {
   google::rpc::Status status;
@@ -46,7 +48,7 @@ void Gate::arrive_and_wait(const grpc::ServerContext& context) {
 
 bool Gate::wait_for_arrivals(int count) {
   std::unique_lock lock(mutex_);
-  return changed_.wait_for(lock, 5s, [&] { return arrived_ >= count; });
+  return changed_.wait_for(lock, kGuard, [&] { return arrived_ >= count; });
 }
 
 class FakeControl::ClockService final : public kernel::v1::Clock::Service {

@@ -24,6 +24,9 @@ Filter profile(const std::string& name);
 // All is allowed, but what is named: `action` is a SECCOMP_RET_* value.
 Filter refuse(std::initializer_list<int> syscalls, std::uint32_t action);
 
+// What is waited for comes by itself: only against a hang.
+inline constexpr int kGuardMs = 20'000;
+
 struct HarnessOptions {
   std::string worker;  // path of flodea-worker
   Filter worker_filter = profile("worker");
@@ -46,21 +49,21 @@ class WorkerHarness {
   Status offer(std::uint64_t epoch, const std::optional<attach::v1::LaunchPlan>& plan,
                UniqueFd socket);
   Status send(const attach::v1::ToWorker& message);
-  Result<attach::v1::FromWorker> receive(int timeout_ms = 5000);
+  Result<attach::v1::FromWorker> receive(int timeout_ms = kGuardMs);
   // Skips messages until `kind` (of the oneof).
   Result<attach::v1::FromWorker> receive(attach::v1::FromWorker::MessageCase kind,
-                                         int timeout_ms = 5000);
+                                         int timeout_ms = kGuardMs);
 
   // The next frame of the log pipe.
-  Result<LogFrame> next_log(int timeout_ms = 5000);
+  Result<LogFrame> next_log(int timeout_ms = kGuardMs);
   // Frames until one has this text.
-  Result<std::vector<LogFrame>> logs_until(std::string_view text, int timeout_ms = 5000);
+  Result<std::vector<LogFrame>> logs_until(std::string_view text, int timeout_ms = kGuardMs);
   // What is in the pipe now.
   std::vector<LogFrame> remaining_logs();
 
   Result<StatusSnapshot> status() const { return page_.read(); }
   Result<HealthSnapshot> health() const { return page_.read_health(); }
-  Result<bool> ended(int timeout_ms) const { return process_.ended(timeout_ms); }
+  Result<bool> ended(int timeout_ms = kGuardMs) const { return process_.ended(timeout_ms); }
   const PidFd& process() const { return process_; }
 
  private:

@@ -7,6 +7,8 @@ import socket
 import threading
 import unittest
 
+GUARD = 20  # s, against a hang alone
+
 
 class FakeWorker:
     """`answers` maps a method to what is its result, to a function of the request that returns one, or to an RpcError.
@@ -53,7 +55,7 @@ class FakeWorker:
     def next(self, method):
         """The next unanswered message of this method."""
         while True:
-            request = self.unanswered.get(timeout=5)
+            request = self.unanswered.get(timeout=GUARD)
             if request["method"] == method:
                 return request
 
