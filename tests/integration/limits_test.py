@@ -56,11 +56,12 @@ class Limits(HostTest):
 
     def test_module_calls_are_slowed_to_their_rate(self):
         _, lines = self.run_to_the_end(
-            "caller", "import flodea, time\nfor _ in range(400): flodea.clock.now()\nbegin = time.monotonic()\nfor _ in range(300): flodea.clock.now()\n"
-            "print('rate', 300 / (time.monotonic() - begin), flush=True)\n",
+            "caller", "import flodea, time\nbegin = time.monotonic()\nfor _ in range(700): flodea.clock.now()\n"
+            "print('seconds', time.monotonic() - begin, flush=True)\n",
             {"to": "stopped"}, resources={"memory": "48Mi", "disk": "16Mi", "calls_per_second": 100})
-        rate = float(re.search(r"rate ([\d.]+)", "\n".join(lines))[1])
-        self.assertTrue(rate <= 130, f"{rate} calls a second with 100")
+        seconds = float(re.search(r"seconds ([\d.]+)", "\n".join(lines))[1])
+        # Two seconds' worth at once, and 100 a second of all the time, in which it may stand still too.
+        self.assertLessEqual(700, 200 + 100 * seconds * 1.05, f"700 calls in {seconds} s")
 
     def test_log_lines_are_slowed_to_their_rate_and_none_is_lost(self):
         with self.host.follow_new_events() as events:
