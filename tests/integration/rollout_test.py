@@ -203,8 +203,10 @@ class Rollout(HostTest):
 
     def test_top_shows_what_is_used(self):
         path = self.manifest("top", "busy", code="while True: pass\n")
-        self.manifest("top", "idle")
+        self.manifest("top", "idle", code="import flodea\nprint('up', flush=True)\nflodea.agent.wait_stop()\n")
         self.host.cli("apply", "-f", path, "--wait")
+        with self.host.follow_logs("idle") as log:
+            log.wait_for("up$")  # what its start takes is not of the two seconds
         agents = {a["name"]: a for a in self.host.json("top", "--once", "-d", "2s")["agents"]}
         self.assertGreater(agents["busy"]["cpu_percent"], 10)
         self.assertLess(agents["idle"]["cpu_percent"], 10)
