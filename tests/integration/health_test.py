@@ -4,7 +4,7 @@ import re
 import signal
 import unittest
 
-from flodea_host import HostTest, children_of, kill_and_wait, text_of
+from flodea_host import HostTest, children_of, kill_and_wait, links_of, text_of
 
 IDLE = "import flodea\nprint('up', flodea.agent.describe().generation, flush=True)\nflodea.agent.wait_stop()\n"
 SMALL = {"memory": "64Mi", "disk": "16Mi"}
@@ -14,17 +14,6 @@ RESTART = {"policy": "always", "backoff": SOON}
 
 def probe(*command, every="100ms", timeout="2s", failures=3):
     return {"exec": {"command": list(command), "every": every, "timeout": timeout, "failures": failures}}
-
-
-def links_of(pid):
-    """What a process has open; a descriptor that it closes meanwhile is left out."""
-    found = []
-    for number in os.listdir(f"/proc/{pid}/fd"):
-        try:
-            found.append(os.readlink(f"/proc/{pid}/fd/{number}"))
-        except FileNotFoundError:
-            continue
-    return found
 
 
 class Health(HostTest):
@@ -146,7 +135,7 @@ class Health(HostTest):
             one, other = (re.search(rf"^{key}:(.*)$", text_of(f"/proc/{pid}/status"), re.M)[1] for pid in (agent, prober))
             self.assertEqual(one, other, key)
         self.assertEqual(text_of(f"/proc/{agent}/cgroup"), text_of(f"/proc/{prober}/cgroup"))
-        held = links_of(prober)  # a run under way has a descriptor more: of the probe's output, or of the probe itself
+        held = list(links_of(prober).values())  # a run under way has a descriptor more: of the probe's output, or of the probe itself
         self.assertEqual(len([link for link in held if link.startswith("socket:")]), 1, held)
         self.assertFalse([link for link in held if not re.match(r"/dev/null$|socket:|pipe:|anon_inode:\[pidfd\]$", link)], held)
         self.host.cli("rm", "held")

@@ -4,7 +4,7 @@ import random
 import subprocess
 import unittest
 
-from flodea_host import Host, children_of, host_state, kill_and_wait
+from flodea_host import Host, children_of, host_state, kill_and_wait, link_of, links_of
 
 ROUNDS = int(os.environ.get("FLODEA_START_ROUNDS", "300"))
 QUICK = "print('up', flush=True)\nimport signal\nsignal.pause()\n"
@@ -14,9 +14,9 @@ def inventory(host):
     """What is of this flodead: on the host, descriptors by kind, files of its run directory, children, network namespaces."""
     host.settle()
     pid = host.process.pid
-    kinds = sorted(os.readlink(f"/proc/{pid}/fd/{fd}").split(":")[0].rstrip("0123456789") for fd in os.listdir(f"/proc/{pid}/fd"))
+    kinds = sorted(link.split(":")[0].rstrip("0123456789") for link in links_of(pid).values())
     files = sorted(os.path.join(path, name) for path, _, names in os.walk(host.run) for name in names)
-    namespaces = {os.readlink(f"/proc/{p}/ns/net") for p in host.own_processes() if os.path.exists(f"/proc/{p}/ns/net")}
+    namespaces = {link_of(f"/proc/{p}/ns/net") for p in host.own_processes()} - {""}
     return {"host": host_state(host), "descriptors": kinds, "files": files, "children": len(children_of(pid)),
             "netns": len(namespaces)}
 

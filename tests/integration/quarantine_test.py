@@ -5,7 +5,7 @@ import struct
 import time
 import unittest
 
-from flodea_host import Host, PATIENCE, kill_and_wait, wait_for_end
+from flodea_host import Host, PATIENCE, kill_and_wait, links_of, wait_for_end
 
 # Its write is with control for as long as the vault is stopped.
 CULPRIT = """
@@ -42,10 +42,9 @@ class Quarantine(unittest.TestCase):
 
     def marked(self):
         """The agents that control is at."""
-        directory = f"/proc/{self.host.process.pid}/fd"
-        for number in os.listdir(directory):
-            if os.readlink(f"{directory}/{number}").startswith("/memfd:flodea-calls"):
-                with open(f"{directory}/{number}", "rb") as file:
+        for number, link in links_of(self.host.pid).items():
+            if link.startswith("/memfd:flodea-calls"):
+                with open(f"/proc/{self.host.pid}/fd/{number}", "rb") as file:
                     rows = file.read()
                 return {agent.decode() for agent, at in ROW.iter_unpack(rows) if at == AT_IT}
         raise AssertionError("flodead has no marks")

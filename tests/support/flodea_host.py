@@ -10,14 +10,12 @@ import re
 import select
 import shutil
 import signal
-import socket
 import stat
 import subprocess
 import tempfile
 import threading
 import time
 import unittest
-import urllib.request
 from datetime import datetime
 
 TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -98,12 +96,6 @@ class Lines:
         self.close()
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 class Host:
     """A running flodead with its own directories. Use as a context manager; `stop` checks that it ended with 0.
     `within`: the words of a command that becomes flodead by exec, in surroundings of its own."""
@@ -114,7 +106,7 @@ class Host:
         os.chmod(self.base, 0o755)
         self.state, self.run = os.path.join(self.base, "state"), os.path.join(self.base, "run")
         self.socket = os.path.join(self.run, "control.sock")
-        self.arguments, self.within, self.process, self.port = arguments, within, None, None
+        self.arguments, self.within, self.process = arguments, within, None
         self.group = None  # of all its cgroups: "flodea-…"
         self.programs = BUILD  # where flodead stands; a test may have a copy that it breaks
         self.log_path = os.path.join(self.base, "flodead.log")
@@ -127,11 +119,10 @@ class Host:
     # --- the supervisor -------------------------------------------------------------------------------------------
 
     def start(self, ready=True):
-        self.port = free_port()
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 [*self.within, os.path.join(self.programs, "flodead"), "--state-dir", self.state, "--run-dir", self.run,
-                 "--metrics", f"127.0.0.1:{self.port}", *self.arguments], stderr=log, stdout=log, stdin=subprocess.DEVNULL)
+                 "--metrics", "127.0.0.1:0", *self.arguments], stderr=log, stdout=log, stdin=subprocess.DEVNULL)
         if ready:
             self.wait_ready()
             services = re.search(r"^0::(.*)$", text_of(f"/proc/{self.service_pid('flodea-control')}/cgroup"), re.MULTILINE)[1]
@@ -243,10 +234,6 @@ class Host:
     def logs(self, name, *arguments):
         return self.cli("logs", name, *arguments).stdout.splitlines()
 
-    def metrics(self):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=10 * PATIENCE) as response:
-            return response.read().decode()
-
     # --- agents ---------------------------------------------------------------------------------------------------
 
     def bundle(self, name, code, files=None, **spec):
@@ -332,22 +319,34 @@ class HostTest(unittest.TestCase):
         assert after == before, f"something is left on the host: {after}, and {before} was before"
 
 
+def entries_of(directory):
+    """Names in it; none when it, or its process, is gone."""
+    try:
+        return os.listdir(directory)
+    except OSError:
+        return []
+
+
+def link_of(path):
+    """Where a link of /proc leads; "" when it, or its process, is gone."""
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""
+
+
 def children_of(pid):
-    found = []
-    for task in os.listdir(f"/proc/{pid}/task"):
-        try:
-            with open(f"/proc/{pid}/task/{task}/children") as file:
-                found += [int(p) for p in file.read().split()]
-        except FileNotFoundError:
-            pass
-    return found
+    return [int(child) for task in entries_of(f"/proc/{pid}/task") for child in text_of(f"/proc/{pid}/task/{task}/children").split()]
+
+
+def links_of(pid):
+    """What a process has open, by number; a descriptor that it closes meanwhile is left out."""
+    links = {number: link_of(f"/proc/{pid}/fd/{number}") for number in entries_of(f"/proc/{pid}/fd")}
+    return {number: link for number, link in links.items() if link}
 
 
 def executable_of(pid):
-    try:
-        return os.readlink(f"/proc/{pid}/exe").removesuffix(" (deleted)")
-    except OSError:
-        return ""
+    return link_of(f"/proc/{pid}/exe").removesuffix(" (deleted)")
 
 
 def kill_and_wait(pid):
@@ -388,13 +387,13 @@ def holds(pid, device):
     """Does the process hold the block device, or something on a file system that is mounted from it?"""
     if f" {os.major(device)}:{os.minor(device)} " in text_of(f"/proc/{pid}/mountinfo"):
         return True
-    try:
-        for fd in os.listdir(f"/proc/{pid}/fd"):
+    for fd in entries_of(f"/proc/{pid}/fd"):
+        try:
             status = os.stat(f"/proc/{pid}/fd/{fd}")
-            if device in (status.st_dev, status.st_rdev if stat.S_ISBLK(status.st_mode) else 0):
-                return True
-    except OSError:
-        pass
+        except OSError:
+            continue  # closed meanwhile; there may be others
+        if device in (status.st_dev, status.st_rdev if stat.S_ISBLK(status.st_mode) else 0):
+            return True
     return False
 
 
