@@ -105,6 +105,19 @@ void hello(FlodeadHost& host) {
   require_ok(host.ask(std::move(request)), host);
 }
 
+// Seconds until each timer of flodead's that counts suspended time too: its agents' deadlines.
+std::vector<long> deadlines(const FlodeadHost& host) {
+  std::vector<long> found;
+  for (const auto& entry :
+       fs::directory_iterator("/proc/" + std::to_string(host.pid()) + "/fdinfo")) {
+    std::string info = slurp(entry.path());
+    std::size_t left = info.find("it_value: (");
+    if (left != std::string::npos && info.find("clockid: 7\n") != std::string::npos)
+      found.push_back(std::stol(info.substr(left + 11)));
+  }
+  return found;
+}
+
 // As an upgrade does: another file under the same name.
 void replace_program(const FlodeadHost& host, const std::string& name, const std::string& by) {
   std::string path = host.dir() + "/bin/" + name;
@@ -167,14 +180,24 @@ TEST_CASE("a vault of another build is replaced at a reload, and its volumes go 
 TEST_CASE("a deadline outlives a reload") {
   FlodeadHost host;
   Running agent(host);
-  v1::Request request;
-  request.mutable_set_deadline()->set_agent_id(agent.agent.text());
-  request.mutable_set_deadline()->set_generation(1);
-  request.mutable_set_deadline()->set_boottime_ns(
-      static_cast<std::uint64_t>((SystemClock().boot() + std::chrono::seconds(4)).count()));
-  require_ok(host.ask(std::move(request)), host);
+  auto set_deadline = [&](Nanos from_now) {
+    v1::Request request;
+    request.mutable_set_deadline()->set_agent_id(agent.agent.text());
+    request.mutable_set_deadline()->set_generation(1);
+    request.mutable_set_deadline()->set_boottime_ns(
+        static_cast<std::uint64_t>((SystemClock().boot() + from_now).count()));
+    require_ok(host.ask(std::move(request)), host);
+  };
+  CHECK(deadlines(host).empty());
+  set_deadline(std::chrono::hours(2));
   host.send_reload();
   host.accept_control();
+  agent.check_goes_on();
+  auto kept = deadlines(host);
+  REQUIRE(kept.size() == 1);
+  CHECK(kept[0] > 3600);
+  CHECK(kept[0] <= 7200);
+  set_deadline(std::chrono::milliseconds(50));
   auto event = host.wait_event([](const v1::Reply& e) { return e.has_instance_exited(); });
   CHECK(event.instance_exited().killed_by() == "deadline");
   agent.end();
