@@ -130,30 +130,30 @@ class Pressure(unittest.TestCase):
 
             press(0)
             os.chmod(pressure.name, 0o644)
-            sleeper = """
-import flodea, time
-print("sleeping", flush=True)
-flodea.clock.sleep(8)
-print("awake", flush=True)
-flodea.agent.wait_stop()
+            napper = """
+import flodea
+while True:
+    flodea.clock.sleep(4)  # each answer is to an agent that is frozen, but one that comes too early
+    print("awake", flush=True)
 """
             with Host("--pressure", pressure.name) as host, host.follow_new_events() as events:
                 host.deploy("usual", IDLE)
-                host.deploy("low", sleeper, priority=10)
+                host.deploy("low", IDLE, priority=10)
                 press(60)
                 events.wait_event(kind="agent.frozen", agent="low")
                 self.assertTrue(host.inspect("low")["frozen"])
                 self.assertIn("frozen", host.cli("ps").stdout)
                 self.assertIn("frozen 1", text_of(frozen_file(host, "low")))
                 self.assertFalse(host.inspect("usual")["frozen"])
-                events.wait_event(kind="agent.thawed", agent="low")  # its sleep is over, whatever the pressure
-                with host.follow_logs("low") as log:
-                    log.wait_for("awake")
-                events.wait_event(kind="agent.frozen", agent="low")
                 host.cli("stop", "low")  # not after its grace, nor by a kill
                 self.assertEqual(host.inspect("low").get("exit_code", 0), 0)
                 host.cli("start", "low")
                 events.wait_event(kind="agent.frozen", agent="low")
+                host.deploy("napper", napper, priority=10)
+                events.wait_event(kind="agent.frozen", agent="napper")
+                events.wait_event(kind="agent.thawed", agent="napper")  # its sleep is over, whatever the pressure
+                with host.follow_logs("napper") as log:
+                    log.wait_for("awake")
                 press(0)
                 events.wait_event(kind="agent.thawed", agent="low")
 
