@@ -18,8 +18,9 @@ using namespace control::testing;
 using SteadyClock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
-constexpr milliseconds kBudget{4000};   // of one attack
+constexpr milliseconds kBudget{4000};   // of an attack that is not to end its connection
 constexpr milliseconds kStalled{1000};  // taken as "it will not take more"
+constexpr milliseconds kGuard{30'000};  // of one that is, only against a hang
 constexpr int kStreams = 100'000;
 
 std::string literal(const std::string& text) { return static_cast<char>(text.size()) + text; }
@@ -38,7 +39,10 @@ std::string message_prefix(std::uint32_t length) {
 // The attacker's end: sends as much as is taken, reads or not.
 class Peer {
  public:
-  explicit Peer(const UniqueFd& socket) : fd_(socket.get()) {}
+  Peer(const UniqueFd& socket, Until until)
+      : fd_(socket.get()),
+        until_(until),
+        end_(SteadyClock::now() + (until == Until::kClosed ? kGuard : kBudget)) {}
 
   // False: over, for one reason or another.
   bool send(std::string_view bytes) {
@@ -47,23 +51,23 @@ class Peer {
       if (n > 0) {
         outcome.accepted += static_cast<std::uint64_t>(n);
         bytes.remove_prefix(static_cast<std::size_t>(n));
-      } else if (errno != EAGAIN || !wait(POLLOUT)) {
+      } else if (errno != EAGAIN || !wait_to_send()) {
         return false;
       }
     }
     return SteadyClock::now() < end_ && !outcome.closed;
   }
-  // What waits, after at most `kStalled`; empty: nothing, or the end.
+  // What is there after at most `patience`; empty: nothing, or the end.
   std::string_view receive(milliseconds patience) {
-    pollfd poll_fd{fd_, POLLIN, 0};
-    if (::poll(&poll_fd, 1, static_cast<int>(patience.count())) <= 0) return {};
+    if (poll(POLLIN, patience) == 0) return {};
     ssize_t n = ::recv(fd_, buffer_.data(), buffer_.size(), MSG_DONTWAIT);
     if (n == 0 || (n < 0 && errno != EAGAIN)) outcome.closed = true;
     return {buffer_.data(), static_cast<std::size_t>(std::max<ssize_t>(n, 0))};
   }
   // Reads and drops until the end of the connection or of patience.
   void drain() {
-    while (!outcome.closed && !out_of_time() && !receive(kStalled).empty()) {
+    while (!outcome.closed && !out_of_time()) {
+      if (receive(kStalled).empty() && until_ == Until::kStalled) return;
     }
   }
   bool out_of_time() const { return SteadyClock::now() >= end_; }
@@ -71,15 +75,24 @@ class Peer {
   Outcome outcome;
 
  private:
-  bool wait(short events) {
+  // What of `events` there is after at most `patience`, and whether it is over.
+  short poll(short events, milliseconds patience) const {
     pollfd poll_fd{fd_, events, 0};
-    bool ready = ::poll(&poll_fd, 1, static_cast<int>(kStalled.count())) > 0;
-    if (ready && (poll_fd.revents & (POLLHUP | POLLERR)) != 0) outcome.closed = true;
-    return ready && !outcome.closed;
+    return ::poll(&poll_fd, 1, static_cast<int>(patience.count())) > 0 ? poll_fd.revents : 0;
+  }
+  bool wait_to_send() {
+    short ready = poll(POLLOUT, kStalled);
+    while (ready == 0 && until_ == Until::kClosed && !out_of_time()) {
+      receive(milliseconds(0));  // the other end may wait for that
+      ready = poll(POLLOUT, kStalled);
+    }
+    if ((ready & (POLLHUP | POLLERR)) != 0) outcome.closed = true;
+    return ready != 0 && !outcome.closed;
   }
 
   int fd_;
-  SteadyClock::time_point end_ = SteadyClock::now() + kBudget;
+  Until until_;
+  SteadyClock::time_point end_;
   std::array<char, 65536> buffer_{};
 };
 
@@ -88,9 +101,9 @@ Outcome finish(Peer& peer) {
   return peer.outcome;
 }
 
-Outcome repeat(const UniqueFd& socket, const std::string& start, int times,
+Outcome repeat(const UniqueFd& socket, Until until, const std::string& start, int times,
                const std::function<std::string(int)>& next) {
-  Peer peer(socket);
+  Peer peer(socket, until);
   bool goes_on = peer.send(kPreface + settings() + start);
   std::string batch;
   for (int i = 0; i < times && goes_on; ++i) {
@@ -104,69 +117,73 @@ Outcome repeat(const UniqueFd& socket, const std::string& start, int times,
 
 std::uint32_t stream_of(int i) { return 2 * static_cast<std::uint32_t>(i) + 1; }
 
-Outcome garbage(const UniqueFd& socket) {
-  Peer peer(socket);
+Outcome garbage(const UniqueFd& socket, Until until) {
+  Peer peer(socket, until);
   peer.send(std::string(1 << 20, '\x5a'));
   return finish(peer);
 }
 
-Outcome garbage_after_preface(const UniqueFd& socket) {
-  return repeat(socket, "", 64, [](int) { return std::string(16'384, '\xa5'); });
+Outcome garbage_after_preface(const UniqueFd& socket, Until until) {
+  return repeat(socket, until, "", 64, [](int) { return std::string(16'384, '\xa5'); });
 }
 
-Outcome long_message(const UniqueFd& socket) {
+Outcome long_message(const UniqueFd& socket, Until until) {
   std::string start =
       open_call(1, "/flodea.kernel.v1.Clock/Now") + frame(kData, 0, 1, message_prefix(1u << 30));
-  return repeat(socket, start, 1000, [](int) { return data(1, 16'000); });
+  return repeat(socket, until, start, 1000, [](int) { return data(1, 16'000); });
 }
 
-Outcome long_frame(const UniqueFd& socket) {
-  return repeat(socket, header(0xffffff, kData, 0, 1), 1000,
+Outcome long_frame(const UniqueFd& socket, Until until) {
+  return repeat(socket, until, header(0xffffff, kData, 0, 1), 1000,
                 [](int) { return std::string(16'384, 'x'); });
 }
 
-Outcome streams(const UniqueFd& socket, const std::string& start) {
-  return repeat(socket, start, kStreams, [](int i) {
+Outcome streams(const UniqueFd& socket, Until until, const std::string& start) {
+  return repeat(socket, until, start, kStreams, [](int i) {
     return open_call(stream_of(i), "/flodea.kernel.v1.Clock/SleepUntil");
   });
 }
-Outcome streams_without_ack(const UniqueFd& socket) { return streams(socket, ""); }
-Outcome streams_with_ack(const UniqueFd& socket) { return streams(socket, settings(kAck)); }
+Outcome streams_without_ack(const UniqueFd& socket, Until until) {
+  return streams(socket, until, "");
+}
+Outcome streams_with_ack(const UniqueFd& socket, Until until) {
+  return streams(socket, until, settings(kAck));
+}
 
-Outcome rapid_reset(const UniqueFd& socket) {
-  return repeat(socket, settings(kAck), kStreams, [](int i) {
+Outcome rapid_reset(const UniqueFd& socket, Until until) {
+  return repeat(socket, until, settings(kAck), kStreams, [](int i) {
     return open_call(stream_of(i), "/flodea.kernel.v1.Clock/SleepUntil") + reset(stream_of(i));
   });
 }
 
-Outcome continuation_flood(const UniqueFd& socket) {
-  return repeat(socket, frame(kHeaders, 0, 1, request_block("/a")), 10'000,
+Outcome continuation_flood(const UniqueFd& socket, Until until) {
+  return repeat(socket, until, frame(kHeaders, 0, 1, request_block("/a")), 10'000,
                 [](int) { return continuation(1, 16'000); });
 }
 
-Outcome ping_flood(const UniqueFd& socket) {
-  return repeat(socket, "", kStreams, [](int) { return ping(); });
+Outcome ping_flood(const UniqueFd& socket, Until until) {
+  return repeat(socket, until, "", kStreams, [](int) { return ping(); });
 }
 
-Outcome settings_flood(const UniqueFd& socket) {
-  return repeat(socket, "", kStreams, [](int) { return settings(); });
+Outcome settings_flood(const UniqueFd& socket, Until until) {
+  return repeat(socket, until, "", kStreams, [](int) { return settings(); });
 }
 
-Outcome empty_frames(const UniqueFd& socket) {
-  return repeat(socket, open_call(1, "/flodea.kernel.v1.Clock/Now"), 10 * kStreams,
+Outcome empty_frames(const UniqueFd& socket, Until until) {
+  return repeat(socket, until, open_call(1, "/flodea.kernel.v1.Clock/Now"), 10 * kStreams,
                 [](int) { return data(1, 0); });
 }
 
-Outcome half_preface(const UniqueFd& socket) {
-  Peer peer(socket);
+Outcome half_preface(const UniqueFd& socket, Until until) {
+  Peer peer(socket, until);
   peer.send(kPreface.substr(0, 12));
   return finish(peer);
 }
 
 // Asks for pages of half a megabyte on every stream there may be, with windows wide open, and reads
 // nothing. (A worker stopped by SIGSTOP looks the same from here.)
-Outcome reads_nothing(const UniqueFd& socket) {
-  Peer peer(socket);
+Outcome reads_nothing(const UniqueFd& socket, Until until) {
+  Peer peer(socket, until);
   std::string start = kPreface +
                       frame(kSettings, 0, 0, big_endian(4, 2) + big_endian(0x7fffffff, 4)) +
                       window_update(0, 0x7ffe0000);
@@ -185,7 +202,7 @@ Outcome reads_nothing(const UniqueFd& socket) {
 // none.
 class HalfMessages {
  public:
-  explicit HalfMessages(const UniqueFd& socket) : peer_(socket) {}
+  HalfMessages(const UniqueFd& socket, Until until) : peer_(socket, until) {}
 
   Outcome run() {
     std::string start = kPreface + settings() + settings(kAck);
@@ -251,7 +268,9 @@ class HalfMessages {
   std::array<std::int64_t, kCalls> sent_{};
 };
 
-Outcome half_messages(const UniqueFd& socket) { return HalfMessages(socket).run(); }
+Outcome half_messages(const UniqueFd& socket, Until until) {
+  return HalfMessages(socket, until).run();
+}
 
 }  // namespace
 

@@ -14,7 +14,10 @@ struct Outcome {
   std::uint64_t accepted = 0;  // bytes it took
 };
 
-using Attack = Outcome (*)(const UniqueFd& socket);
+// What an attack goes on for: the other side takes no more for a second, or ends the connection.
+enum class Until { kStalled, kClosed };
+
+using Attack = Outcome (*)(const UniqueFd& socket, Until until);
 // "garbage", "streams_without_ack", …
 const std::map<std::string, Attack>& attacks();
 

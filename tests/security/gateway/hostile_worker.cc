@@ -1,6 +1,6 @@
-// flodea-hostile-worker guarded|bare ATTACK: a gateway (or a bare gRPC server with the same modules
-// and gRPC's own limits) in a process of its own, one agent that attacks it, and one that calls
-// Clock.Now all the while. Prints what happened, one "name value" a line.
+// flodea-hostile-worker guarded|bare ATTACK [until-closed]: a gateway (or a bare gRPC server with
+// the same modules and gRPC's own limits) in a process of its own, one agent that attacks it, and
+// one that calls Clock.Now all the while. Prints what happened, one "name value" a line.
 #include <fcntl.h>
 #include <grpcpp/create_channel_posix.h>
 #include <grpcpp/grpcpp.h>
@@ -162,7 +162,7 @@ void fill_store(UniqueFd fd) {
   }
 }
 
-int attack(Target& target, const std::string& directory, Attack run) {
+int attack(Target& target, const std::string& directory, Attack run, Until until) {
   Honest honest(target.connect(AgentId::random(), directory, 1'000'000));
   AgentId hostile = AgentId::random();
   fill_store(target.connect(hostile, directory, Resources{}.calls_per_second));
@@ -175,7 +175,7 @@ int attack(Target& target, const std::string& directory, Attack run) {
   std::thread sampler([&] {
     while (!over) peak = std::max(peak, anonymous_kib());
   });
-  Outcome outcome = run(socket);
+  Outcome outcome = run(socket, until);
   int answered = honest.answered;
   while (honest.answered < answered + 20 && honest.failed == 0) std::this_thread::yield();
   over = true;
@@ -188,7 +188,8 @@ int attack(Target& target, const std::string& directory, Attack run) {
 }
 
 int main_of(int argc, char** argv) {
-  if (argc != 3 || !attacks().contains(argv[2])) return 2;
+  bool until_closed = argc == 4 && std::string(argv[3]) == "until-closed";
+  if (argc != (until_closed ? 4 : 3) || !attacks().contains(argv[2])) return 2;
   auto directory = std::make_unique<TemporaryDir>();
   std::unique_ptr<Target> target;
   if (std::string(argv[1]) == "bare") {
@@ -196,7 +197,8 @@ int main_of(int argc, char** argv) {
   } else {
     target = std::make_unique<Guarded>();
   }
-  int status = attack(*target, directory->path(), attacks().at(argv[2]));
+  int status = attack(*target, directory->path(), attacks().at(argv[2]),
+                      until_closed ? Until::kClosed : Until::kStalled);
   std::fflush(stdout);
   directory.reset();
   // A bare server holds a hundred thousand calls by now: ending it in order is not what is tested.
