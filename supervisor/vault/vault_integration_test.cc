@@ -169,9 +169,9 @@ TEST_CASE("the marker is nowhere in the raw image; an unencrypted one shows all 
   CHECK(occurrences(harness->image_path(agent), marker) == 0);
 }
 
-TEST_CASE(
-    "a vault killed twenty times under a writer that syncs gives no error, loses nothing, and "
-    "stalls less than a second") {
+// How long such a death holds up a writer: tests/integration/kill_test.py, which knows when the
+// machine itself stood still.
+TEST_CASE("a vault killed twenty times under a writer that syncs gives no error, loses nothing") {
   auto harness = started_harness();
   AgentId agent = AgentId::random();
   must(harness->create_volume(agent, 64 * kMiB));
@@ -184,10 +184,8 @@ TEST_CASE(
   }
   writer.wait_for_batches(5);
   auto report = writer.finish();
-  INFO("batches " << report.batches << ", longest stall " << report.longest_ms << " ms, "
-                  << report.error);
+  INFO("batches " << report.batches << ", " << report.error);
   CHECK(report.error.empty());
-  CHECK(report.longest_ms < 1000);
   must(harness->close_volume(agent, std::move(volume)));
 }
 

@@ -60,7 +60,6 @@ bool VerifyingWriter::verify(std::uint32_t block) {
 bool VerifyingWriter::one_batch() {
   static thread_local std::mt19937 random(7);
   static thread_local Block data;
-  Nanos start = SystemClock().monotonic();
   std::uint32_t first = random() % kBlocks;
   for (std::uint32_t i = 0, count = 1 + random() % 8; i < count; ++i) {
     std::uint32_t block = i == 0 ? first : random() % kBlocks;
@@ -72,7 +71,6 @@ bool VerifyingWriter::one_batch() {
     last_[block] = sequence_;
   }
   if (::fdatasync(write_.get()) != 0) return fail_with("fdatasync");
-  report_.longest_ms = std::max(report_.longest_ms, ms_since(start));
   return verify(first) && verify(random() % kBlocks);
 }
 

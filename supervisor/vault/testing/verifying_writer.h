@@ -23,7 +23,6 @@ class VerifyingWriter {
   struct Report {
     std::string error;  // "" when all was well
     std::uint64_t batches = 0;
-    double longest_ms = 0;  // of one batch
   };
   VerifyingWriter(int dir, const std::string& path);
   ~VerifyingWriter();
