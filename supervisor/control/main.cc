@@ -47,6 +47,7 @@ void bound_heaps() { ::mallopt(M_ARENA_MAX, 2); }
 
 Status run(ControlConfig config) {
   bound_heaps();
+  ::umask(0077);  // state.db has all specs and events
   TRY(forbid_dumps_and_privileges());
   auto fds = TRY(take_descriptors());
   auto control = TRY(Control::create(std::move(config), std::move(fds)));

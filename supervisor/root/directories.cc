@@ -74,6 +74,7 @@ struct Inner {
   const char* name;
   Identity owner;
   mode_t mode;
+  mode_t earlier = mode;  // what an earlier version made it with: it is narrowed
 };
 
 Status check_inner(int dir, const std::string& path, const Inner& inner) {
@@ -88,7 +89,9 @@ Status check_inner(int dir, const std::string& path, const Inner& inner) {
     return tl::unexpected(std::move(error).with_remedy("chown " + owner + " " + path +
                                                        ", if its content is Flodea's"));
   }
-  if ((info.st_mode & 07777) != inner.mode) {
+  if ((info.st_mode & 07777) == inner.earlier && ::fchmod(dir, inner.mode) != 0)
+    return fail_errno("set mode of " + path);
+  if ((info.st_mode & 07777) != inner.mode && (info.st_mode & 07777) != inner.earlier) {
     auto error = fail(Code::kFailedPrecondition, path + " has mode " + octal(info.st_mode & 07777) +
                                                      ", not " + octal(inner.mode))
                      .value();
@@ -133,9 +136,9 @@ Result<Directories> open_directories(const Config& config, const Users& users) {
   dirs.keys =
       TRY_CONTEXT(open_inner(dirs.state.get(), config.state_dir, {"keys", users.vault, 0700}),
                   "state directory");
-  dirs.bundles =
-      TRY_CONTEXT(open_inner(dirs.state.get(), config.state_dir, {"bundles", users.control, 0755}),
-                  "state directory");
+  dirs.bundles = TRY_CONTEXT(
+      open_inner(dirs.state.get(), config.state_dir, {"bundles", users.control, 0700, 0755}),
+      "state directory");
   TRY_CONTEXT(open_inner(dirs.state.get(), config.state_dir, {"logs", users.control, 0700}),
               "state directory");
   return dirs;

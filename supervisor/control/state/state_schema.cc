@@ -1,8 +1,11 @@
 #include "supervisor/control/state/state_schema.h"
 
+#include <fcntl.h>
 #include <sqlite3.h>
+#include <sys/stat.h>
 
 #include <array>
+#include <cerrno>
 #include <filesystem>
 
 #include "supervisor/control/state/state_db.h"
@@ -103,6 +106,17 @@ bool lost_its_content(const std::string& path) {
   return !fs::is_empty(fs::path(path).parent_path() / "logs", ignored) && !ignored;
 }
 
+// Who reads it knows every spec, and who locks it stops this node. Its journals are made with its
+// mode; an earlier version left all of them open. By name: the end of a descriptor of SQLite's
+// files would end its locks.
+Status close_to_others(const std::string& path) {
+  for (const char* end : {"", "-wal", "-shm"}) {
+    if (::fchmodat(AT_FDCWD, (path + end).c_str(), 0600, 0) != 0 && errno != ENOENT)
+      return fail_errno("set mode of " + path + end);
+  }
+  return {};
+}
+
 Error described(Error error, const std::string& path) {
   if (error.code == Code::kDataLoss && error.remedy.empty())
     return unusable_state(path, "is damaged or not a database (" + error.message + ")").value();
@@ -132,6 +146,7 @@ Result<sqlite::Database> open_state_file(const std::string& path) {
   auto db = TRY(sqlite::Database::open(
       path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX));
   auto usable = [&]() -> Status {
+    TRY(close_to_others(path));
     TRY(db.exec("PRAGMA busy_timeout=5000; PRAGMA trusted_schema=OFF; PRAGMA foreign_keys=ON"));
     TRY(db.exec("PRAGMA journal_mode=WAL"));
     return migrate(db, path);
