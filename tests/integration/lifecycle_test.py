@@ -79,6 +79,18 @@ class Lifecycle(HostTest):
         self.assertEqual(agent["exit_code"], 3)
         self.host.cli("rm", "flaky")
 
+    def test_a_bundle_with_links_arrives_as_it_is(self):
+        directory = self.host.bundle("linked", "import os, helper\nprint(helper.WORD, os.readlink('node_modules/.bin/tool'), os.path.samefile('self', '.'), flush=True)\n",
+                                     files={"lib/helper.py": "WORD = 'found'\n", "node_modules/tool/cli.js": ""}, restart={"policy": "never"})
+        os.mkdir(os.path.join(directory, "node_modules", ".bin"))
+        for link, target in (("helper.py", "lib/helper.py"), ("node_modules/.bin/tool", "../tool/cli.js"), ("self", ".")):
+            os.symlink(target, os.path.join(directory, link))
+        with self.host.follow_new_events("linked") as events:
+            self.host.cli("apply", "-f", directory)
+            events.wait_event(to="stopped")
+        self.assertEqual([line for line in self.host.logs("linked") if not line.startswith("[flodea]")], ["found ../tool/cli.js True"])
+        self.host.cli("rm", "linked")
+
     def test_events_are_printed_from_a_time_on(self):
         self.host.deploy("early", HELLO)
         last = self.host.events("early")[-1]
