@@ -26,7 +26,7 @@ Error unreachable(const std::string& socket, int err) {
   const std::string member =
       "be root or a member of group flodea (usermod -aG flodea NAME, then log in again)";
   std::string remedy =
-      "start it (systemctl start flodead, or flodead in the foreground), or name its socket with "
+      "start it (systemctl start flodea, or flodead in the foreground), or name its socket with "
       "--socket";
   if (err == EACCES || err == EPERM) remedy = member;
   if (err == 0) remedy = "try again where it is just being started; else " + member;

@@ -1,0 +1,26 @@
+# cmake --install build/release [--prefix /usr]: programs, SDKs and profiles in PREFIX/lib/flodea, which flodead wants in one directory, the
+# command in PREFIX/bin, the unit, the users and the manual pages; /etc/flodea/flodea.yaml where there is none. docs/install.md.
+set(programs flodead flodea-control flodea-vault flodea-helper flodea-worker flodea-unpack)
+if(FLODEA_WITH_WASM)
+  list(APPEND programs flodea-wasmc)
+endif()
+list(TRANSFORM programs PREPEND ${CMAKE_BINARY_DIR}/)
+install(PROGRAMS ${programs} DESTINATION lib/flodea)
+install(DIRECTORY ${CMAKE_BINARY_DIR}/agent DESTINATION lib/flodea USE_SOURCE_PERMISSIONS PATTERN "*.stamp" EXCLUDE)
+install(DIRECTORY ${CMAKE_BINARY_DIR}/policy/profiles DESTINATION lib/flodea/policy)
+install(PROGRAMS ${CMAKE_BINARY_DIR}/flodea DESTINATION bin)
+install(FILES ${CMAKE_SOURCE_DIR}/docs/man/flodea.1 DESTINATION share/man/man1)
+install(FILES ${CMAKE_SOURCE_DIR}/docs/man/flodead.8 DESTINATION share/man/man8)
+install(FILES ${CMAKE_SOURCE_DIR}/packaging/sysusers.d/flodea.conf DESTINATION lib/sysusers.d)
+# The prefix is known when it is installed.
+install(CODE "set(packaging ${CMAKE_SOURCE_DIR}/packaging)")
+install(CODE [[
+  file(READ ${packaging}/systemd/flodea.service unit)
+  string(REPLACE /usr/lib/flodea/ "${CMAKE_INSTALL_PREFIX}/lib/flodea/" unit "${unit}")
+  set(units "$ENV{DESTDIR}${CMAKE_INSTALL_PREFIX}/lib/systemd/system")
+  file(WRITE ${units}/flodea.service "${unit}")
+  message(STATUS "Installing: ${units}/flodea.service")
+  if(NOT EXISTS $ENV{DESTDIR}/etc/flodea/flodea.yaml)
+    file(INSTALL ${packaging}/flodea.yaml DESTINATION /etc/flodea)
+  endif()
+]])
