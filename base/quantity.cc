@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -189,7 +190,9 @@ Result<Nanos> parse_rfc3339(std::string_view text) {
   }
   auto zone = parse_zone(rest);
   if (!zone) return refuse();
-  return std::chrono::seconds(::timegm(&tm)) + Nanos(fraction) - *zone;
+  constexpr std::int64_t kLimit = 9'000'000'000;  // seconds that 64-bit nanoseconds can hold
+  std::int64_t seconds = std::clamp<std::int64_t>(::timegm(&tm), -kLimit, kLimit);
+  return std::chrono::seconds(seconds) + Nanos(fraction) - *zone;
 }
 
 }  // namespace flodea

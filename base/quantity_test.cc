@@ -51,6 +51,9 @@ TEST_CASE("what is formatted reads back as the same") {
   CHECK(format_rfc3339(time) == "2026-01-02T03:03:05.678901234Z");
   CHECK(parse_rfc3339(format_rfc3339(time)).value() == time);
   CHECK(parse_rfc3339("2026-01-02T04:03:05.678901234+01:00").value() == time);
+  // What 64 bits of nanoseconds cannot hold is the nearest they can: 1684 and 2255.
+  CHECK(parse_rfc3339("9999-12-31T23:59:59Z").value() == std::chrono::seconds(9'000'000'000));
+  CHECK(parse_rfc3339("1600-01-01T00:00:00Z").value() == std::chrono::seconds(-9'000'000'000));
   for (const char* bad : {"", "yesterday", "2026-01-02", "2026-01-02T03:04:05",
                           "2026-13-02T03:04:05Z", "2026-01-02T03:04:05+99:00"}) {
     CAPTURE(bad);

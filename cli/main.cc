@@ -67,4 +67,4 @@ int main(int argc, char** argv) {
 }  // namespace
 }  // namespace flodea::cli
 
-int main(int argc, char** argv) { return flodea::cli::main(argc, argv); }
+int main(int argc, char** argv) { return flodea::cli::finish(flodea::cli::main(argc, argv)); }

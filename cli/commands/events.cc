@@ -89,7 +89,7 @@ Status follow_events(Session& session, pb::EventsRequest request) {
   };
   auto take = [&](const pb::Event& event) {
     show(event);
-    return true;
+    return !output_lost();
   };
   auto ended = TRY(follow<pb::Event>(std::move(client), open, take));
   return status_of(ended, session.socket);

@@ -98,7 +98,7 @@ Status print_log(Session& session, const LogsOptions& options, const std::string
       printer.add(entry);
     else
       print(render_item(entry, session.format));
-    return true;
+    return !output_lost();
   };
   auto client = TRY(session.own_client());
   grpc::Status ended;

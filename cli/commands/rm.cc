@@ -35,6 +35,7 @@ Result<std::string> remove(Session& session, const std::string& name, const RmOp
   if (!session.table())
     return alone ? render(*receipt, session.format) : render_item(*receipt, session.format);
   if (options.keep_data) return fmt::format("{} removed, its data kept\n", name);
+  if (receipt->key_digest().empty()) return fmt::format("{} removed; it had no volume yet\n", name);
   return fmt::format("{} removed, its key destroyed (sha256 {})\n", name, receipt->key_digest());
 }
 

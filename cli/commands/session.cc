@@ -2,7 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
 #include <cstdio>
+#include <iostream>
 
 namespace flodea::cli {
 
@@ -11,9 +15,31 @@ Result<Client*> Session::client() {
   return client_.get();
 }
 
+namespace {
+
+// Followers print from several threads.
+std::atomic<int> first_write_error = 0;
+
+void remember_write_error() {
+  int none = 0;
+  first_write_error.compare_exchange_strong(none, errno == 0 ? EIO : errno);
+}
+
+}  // namespace
+
 void print(std::string_view text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  std::fflush(stdout);
+  bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
+  if (!written || std::fflush(stdout) != 0) remember_write_error();
+}
+
+bool output_lost() { return first_write_error != 0; }
+
+int finish(int status) {
+  std::cout.flush();  // CLI11's, which prints the help
+  if (!std::cout) remember_write_error();
+  if (!output_lost()) return status;
+  say_error(fail_errno("write the output", first_write_error).value());
+  return std::max(status, static_cast<int>(Exit::kRefused));
 }
 
 void say_error(const Error& error) {

@@ -40,7 +40,10 @@ class Session {
 // Set by the subcommand that the command line names.
 using Action = std::function<Status()>;
 
-void print(std::string_view text);   // to stdout
+void print(std::string_view text);  // to stdout
+bool output_lost();                 // not all of it could be written (a full disk)
+// The exit status, once all is printed. Where some of it was lost it says so, and it is not 0.
+int finish(int status);
 void say_error(const Error& error);  // one line to stderr
 Exit exit_of(const Error& error);
 

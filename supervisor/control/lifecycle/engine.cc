@@ -284,9 +284,10 @@ void Engine::forget(AgentId id, const RemovalReceipt& receipt) {
   Event removed{.kind = "agent.removed",
                 .agent = name,
                 .reason = reason_name(Reason::kOperator),
-                .message = receipt.key_digest.empty()
-                               ? "its volume is kept"
-                               : "key destroyed: sha256 " + receipt.key_digest,
+                .message = !receipt.key_digest.empty()
+                               ? "key destroyed: sha256 " + receipt.key_digest
+                           : stored.removal == Removal::kKeepData ? "its volume is kept"
+                                                                  : "it had no volume yet",
                 .generation = stored.record.generation.value,
                 .cause = find(id)->asked_by};
   metrics_->forget(name);

@@ -206,6 +206,21 @@ TEST_CASE("events are printed from a tail, a duration or a time on, of one agent
   CHECK(cli.run({"events", "--after", "-1"}).status == 2);
 }
 
+TEST_CASE("output that cannot be written is an error, whatever was to be written") {
+  Cli cli;
+  cli.server.add_agent();
+  for (const char* verb :
+       {"ps", "inspect a", "-o json inspect a", "version", "--help", "ps --help"}) {
+    INFO(verb);
+    std::string err = cli.path("err");
+    std::string command = std::string(FLODEA_CLI) + " --socket " + cli.server.socket + " " + verb;
+    CHECK(std::system((command + " >/dev/null 2>&1").c_str()) == 0);
+    int status = std::system((command + " >/dev/full 2>" + err).c_str());
+    CHECK(WEXITSTATUS(status) == 1);
+    CHECK(testing::slurp(err) == "flodea: write the output: No space left on device\n");
+  }
+}
+
 TEST_CASE("agents are selected by label, each once, each outcome told") {
   Cli cli;
   AgentView view;
