@@ -251,6 +251,10 @@ std::string node_text(const pb::Node& node, Nanos now) {
   for (const auto& [name, version] : node.runtimes()) sheet.line("runtime", name + " " + version);
   for (const auto& [state, count] : node.agents_by_state())
     sheet.line("agents", fmt::format("{} {}", count, state));
+  std::map<std::string, std::uint64_t> kept(node.kept_volumes().begin(), node.kept_volumes().end());
+  for (const auto& [name, bytes] : kept)
+    sheet.line("kept volume",
+               fmt::format("{}, {} (flodea rm {} destroys it)", name, format_bytes(bytes), name));
   for (const pb::Service& s : node.services())
     sheet.line("service",
                fmt::format("{} {}, {} restarts", s.name(), s.up() ? "up" : "DOWN", s.restarts()));

@@ -150,6 +150,7 @@ struct NodeStatus {
   Nanos started{};  // wall, of this control
   std::uint64_t memory_promised = 0, disk_promised = 0, disk_free = 0;
   std::vector<ServiceStatus> services;
+  std::map<std::string, std::uint64_t> kept_volumes;  // bytes by the name of who had it
 };
 
 class Lifecycle {
@@ -174,6 +175,7 @@ class Lifecycle {
   virtual void start(std::string name, Asked asked, Callback<AgentView> done) = 0;
   virtual void stop(std::string name, Asked asked, Callback<AgentView> done) = 0;
   virtual void restart(std::string name, Asked asked, Callback<AgentView> done) = 0;
+  // Of an agent; where there is none, of the volume that was kept of one.
   virtual void remove(std::string name, bool keep_data, std::string by,
                       Callback<RemovalReceipt> done) = 0;
   virtual void get(std::string name, Callback<AgentView> done) = 0;

@@ -44,6 +44,7 @@ pb::Node encode_node(const NodeStatus& status, const std::vector<AgentView>& age
   wire.set_memory_promised_bytes(status.memory_promised);
   wire.set_disk_promised_bytes(status.disk_promised);
   wire.set_disk_free_bytes(status.disk_free);
+  wire.mutable_kept_volumes()->insert(status.kept_volumes.begin(), status.kept_volumes.end());
   for (const ServiceStatus& service : status.services) {
     pb::Service* out = wire.add_services();
     out->set_name(service.name);

@@ -127,10 +127,11 @@ Status run_with(sqlite::Database& db, std::string_view sql, const std::string& p
 }
 
 Result<KeptVolume> read_kept(const Statement& row) {
-  return KeptVolume{.id = TRY(AgentId::parse(row.text(0))),
-                    .disk_bytes = static_cast<std::uint64_t>(row.integer(1)),
-                    .generation = {static_cast<std::uint64_t>(row.integer(2))},
-                    .made = row.integer(3) != 0};
+  return KeptVolume{.name = row.text(0),
+                    .id = TRY(AgentId::parse(row.text(1))),
+                    .disk_bytes = static_cast<std::uint64_t>(row.integer(2)),
+                    .generation = {static_cast<std::uint64_t>(row.integer(3))},
+                    .made = row.integer(4) != 0};
 }
 
 }  // namespace
@@ -230,7 +231,8 @@ Status StateDb::remove(const StoredAgent& agent, const std::optional<KeptVolume>
 }
 
 Result<std::optional<KeptVolume>> StateDb::kept_volume(const std::string& name) {
-  auto row = TRY(db_.prepare("SELECT id, disk, generation, made FROM kept_volumes WHERE name=?1"));
+  auto row =
+      TRY(db_.prepare("SELECT name, id, disk, generation, made FROM kept_volumes WHERE name=?1"));
   row.bind(1, name);
   if (!TRY(row.step())) return std::nullopt;
   KeptVolume kept = TRY(read_kept(row));
@@ -238,10 +240,17 @@ Result<std::optional<KeptVolume>> StateDb::kept_volume(const std::string& name) 
 }
 
 Result<std::vector<KeptVolume>> StateDb::kept_volumes() {
-  auto rows = TRY(db_.prepare("SELECT id, disk, generation, made FROM kept_volumes"));
+  auto rows =
+      TRY(db_.prepare("SELECT name, id, disk, generation, made FROM kept_volumes WHERE id NOT IN "
+                      "(SELECT id FROM agents) ORDER BY name"));
   std::vector<KeptVolume> out;
   while (TRY(rows.step())) out.push_back(TRY(read_kept(rows)));
   return out;
+}
+
+Status StateDb::forget_kept_volume(const std::string& name) {
+  TRY(set_durability(Durability::kDurable));
+  return run_with(db_, "DELETE FROM kept_volumes WHERE name=?1", name);
 }
 
 Result<std::vector<StoredRevision>> StateDb::revisions(const AgentId& agent) {

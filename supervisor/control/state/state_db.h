@@ -54,6 +54,7 @@ struct Signature {
 
 // A volume that `rm --keep-data` left for the next agent of its name.
 struct KeptVolume {
+  std::string name;
   AgentId id;
   std::uint64_t disk_bytes = 0;
   Generation generation;  // the next agent's instances count on from here
@@ -85,7 +86,8 @@ class StateDb {
   // transaction.
   Status remove(const StoredAgent& agent, const std::optional<KeptVolume>& keep);
   Result<std::optional<KeptVolume>> kept_volume(const std::string& name);
-  Result<std::vector<KeptVolume>> kept_volumes();
+  Result<std::vector<KeptVolume>> kept_volumes();  // that no agent has; by name
+  Status forget_kept_volume(const std::string& name);
   // Those that are kept, newest first.
   Result<std::vector<StoredRevision>> revisions(const AgentId& agent);
   // Whose calls control was at when it crashed: adds this crash, and says of each at how many in a
