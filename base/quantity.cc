@@ -59,8 +59,13 @@ tl::unexpected<Error> bad_bytes(std::string_view text) {
 tl::unexpected<Error> bad_time(std::string_view text) {
   return bad(text, "a duration", "write it as 200ms, 5s, 2m or 1h30m");
 }
+tl::unexpected<Error> long_time(std::string_view text) {
+  return tl::unexpected(fail(Code::kOutOfRange, fmt::format("\"{}\" is out of range", text))
+                            .value()
+                            .with_remedy("write a duration of at most 8784h (366 days)"));
+}
 tl::unexpected<Error> bad_cpu(std::string_view text) {
-  return bad(text, "an amount of CPU", "write it as 0.5, 2 or 250m, from 1m to 1024");
+  return bad(text, "an amount of CPU", "write it as 0.5, 2 or 250m, up to 1024");
 }
 
 Result<double> parse_decimal(std::string_view text) {
@@ -114,7 +119,7 @@ Result<Nanos> parse_duration(std::string_view text) {
     rest.remove_prefix(used);
     total += *value * static_cast<double>(factor);
   }
-  if (total > static_cast<double>(kMaxDuration)) return bad_time(text);
+  if (total > static_cast<double>(kMaxDuration)) return long_time(text);
   return Nanos(static_cast<std::int64_t>(std::llround(total)));
 }
 
@@ -125,7 +130,7 @@ Result<std::uint32_t> parse_cpu_millis(std::string_view text) {
   auto value = parse_decimal(number);
   if (!value) return bad_cpu(text);
   double result = millis ? *value : *value * 1000;
-  if (result < 1 || result > 1'024'000 || result != std::floor(result)) return bad_cpu(text);
+  if (result > 1'024'000 || result != std::floor(result)) return bad_cpu(text);
   return static_cast<std::uint32_t>(result);
 }
 

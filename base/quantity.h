@@ -14,9 +14,9 @@ namespace flodea {
 // Refused: fractions, signs, overflow, other suffixes.
 Result<std::uint64_t> parse_bytes(std::string_view text);
 // "200ms", "5s", "2m", "1h", "1h30m", "1.5s"; units ns, us, ms, s, m, h. A unit is needed, but for
-// "0". Refused: negative, over 1 year.
+// "0". Refused: negative; OUT_OF_RANGE: over 366 days.
 Result<Nanos> parse_duration(std::string_view text);
-// CPUs: "0.5", "2", "250m" (thousandths of a core) → millicores, 1 to 1,024,000.
+// CPUs: "0.5", "2", "250m" (thousandths of a core) → millicores, 0 to 1,024,000.
 Result<std::uint32_t> parse_cpu_millis(std::string_view text);
 
 std::string format_bytes(

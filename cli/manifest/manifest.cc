@@ -114,7 +114,7 @@ class Walker {
 
   Result<std::uint32_t> number(const FieldDescriptor& field, const YamlNode& node,
                                const std::string& path) {
-    constexpr std::string_view kWanted = "a whole number";
+    constexpr std::string_view kWanted = "a whole number of at most 4294967295";
     if (node.kind != Kind::kScalar || node.quoted) return wrong_kind(node, path, kWanted);
     auto value = parse_number<std::uint32_t>(node.text);
     if (!value) return wrong_kind(node, path, kWanted);

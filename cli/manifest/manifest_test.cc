@@ -87,7 +87,7 @@ TEST_CASE("what is no manifest is refused with its line and what to do") {
       {"quoted number", "spec: {resources: {pids: \"64\"}}\n", 1, "whole number"},
       {"fraction", "spec: {resources: {pids: 1.5}}\n", 1, "whole number"},
       {"negative", "spec: {resources: {pids: -1}}\n", 1, "whole number"},
-      {"too large", "spec: {resources: {pids: 4294967296}}\n", 1, "whole number"},
+      {"too large", "spec: {resources: {pids: 4294967296}}\n", 1, "at most 4294967295"},
       {"zero", "spec: {resources: {pids: 0}}\n", 1, "cannot be 0"},
       {"nothing for a variable", "spec: {runtime: {env: {A: }}}\n", 1, "\"\" for none"},
       {"list as key", "? [a]\n: b\n", 1, "key must be text"},

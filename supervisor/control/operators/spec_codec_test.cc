@@ -290,6 +290,7 @@ TEST_CASE("a bad quantity is refused with its field and the right form") {
       {"overflow", resources([](auto& r) { r.set_memory("99999999999Ti"); }),
        "spec.resources.memory", "bytes"},
       {"cpu text", resources([](auto& r) { r.set_cpu("half"); }), "spec.resources.cpu", "0.5"},
+      {"no cpu", resources([](auto& r) { r.set_cpu("0"); }), "spec.resources.cpu", "0.01"},
       {"cpu too little", resources([](auto& r) { r.set_cpu("5m"); }), "spec.resources.cpu", "0.01"},
       {"pids", resources([](auto& r) { r.set_pids(40000); }), "spec.resources.pids", "32768"},
       {"small disk", resources([](auto& r) { r.set_disk("15Mi"); }), "spec.resources.disk", "16Mi"},
@@ -305,6 +306,9 @@ TEST_CASE("a bad quantity is refused with its field and the right form") {
       {"backoff",
        on_spec([](auto& s) { s.mutable_restart()->mutable_backoff()->set_initial("1"); }),
        "spec.restart.backoff.initial", "200ms"},
+      {"longer than any",
+       on_spec([](auto& s) { s.mutable_restart()->mutable_backoff()->set_reset_after("8785h"); }),
+       "spec.restart.backoff.reset_after", "not between 0s and 8784h"},
       {"max below initial", on_spec([](auto& s) {
          s.mutable_restart()->mutable_backoff()->set_initial("2s");
          s.mutable_restart()->mutable_backoff()->set_max("1s");

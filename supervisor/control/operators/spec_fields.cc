@@ -41,8 +41,9 @@ Result<Nanos> duration_field(std::string_view field, const std::string& text, Na
                              Range<Nanos> range) {
   if (text.empty()) return otherwise;
   auto value = parse_duration(text);
-  if (!value) return tl::unexpected(std::move(value).error().with_field(field));
-  if (*value >= range.low && *value <= range.high) return *value;
+  if (!value && value.error().code != Code::kOutOfRange)
+    return tl::unexpected(std::move(value).error().with_field(field));
+  if (value && *value >= range.low && *value <= range.high) return *value;
   return refuse(field,
                 fmt::format("{} is not between {} and {}", text, format_duration(range.low),
                             format_duration(range.high)),
