@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "cli/commands/choice.h"
 #include "cli/commands/commands.h"
+#include "cli/commands/usage.h"
 
 namespace flodea::cli {
 namespace {
@@ -18,10 +20,9 @@ void add_globals(CLI::App& app, Session& session) {
       ->envname("FLODEA_SOCKET")
       ->capture_default_str()
       ->type_name("PATH");
-  const std::map<std::string, Format> formats{
-      {"table", Format::kTable}, {"json", Format::kJson}, {"yaml", Format::kYaml}};
-  app.add_option("-o,--output", session.format, "table, json or yaml")
-      ->transform(CLI::CheckedTransformer(formats))
+  add_choice<Format>(app, "-o,--output", session.format,
+                     {{"table", Format::kTable}, {"json", Format::kJson}, {"yaml", Format::kYaml}},
+                     "table, json or yaml")
       ->type_name("FORMAT");
 }
 
@@ -48,6 +49,7 @@ int main(int argc, char** argv) {
   Session session;
   Action action;
   app.footer(kFooter);
+  app.set_version_flag("--version", std::string("flodea ") + FLODEA_VERSION);
   app.require_subcommand(1);
   app.fallthrough();  // -o and --socket may follow the verb
   add_globals(app, session);
@@ -55,7 +57,9 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? static_cast<int>(Exit::kDone) : static_cast<int>(Exit::kUsage);
+    if (e.get_exit_code() == 0) return app.exit(e);  // --help, --version
+    say_error(usage_error(app, e));
+    return static_cast<int>(Exit::kUsage);
   }
   auto done = action();
   if (done) return static_cast<int>(session.exit);

@@ -131,7 +131,9 @@ void add_events(CLI::App& app, Session& session, Action& action) {
   command->add_option("--after", options->after, "Only events after the one with this id")
       ->type_name("ID")
       ->check(check_number<std::uint64_t>);
-  command->add_option("--tail", options->tail, "Only the last N events so far")->type_name("N");
+  command->add_option("--tail", options->tail, "Only the last N events so far")
+      ->type_name("N")
+      ->check(check_number<std::uint32_t>);
   command->callback([&session, &action, options] {
     action = [&session, options] { return events(session, *options); };
   });

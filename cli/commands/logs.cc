@@ -6,6 +6,7 @@
 #include <optional>
 #include <thread>
 
+#include "base/number.h"
 #include "cli/client/follow.h"
 #include "cli/commands/commands.h"
 #include "cli/commands/since.h"
@@ -163,7 +164,9 @@ void add_logs(CLI::App& app, Session& session, Action& action) {
                    "Only lines since then: a duration back (10m), or a time (RFC 3339)")
       ->type_name("T")
       ->check(check_since);
-  command->add_option("--tail", options->tail, "Only the last N lines")->type_name("N");
+  command->add_option("--tail", options->tail, "Only the last N lines")
+      ->type_name("N")
+      ->check(check_number<std::uint32_t>);
   command->callback([&session, &action, command, options] {
     if (options->targets.names.empty() && command->count("--selector") == 0)
       throw CLI::RequiredError("NAME or -l");

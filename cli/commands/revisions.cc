@@ -18,6 +18,11 @@ struct RevisionsOptions {
   bool wait = false;
 };
 
+std::string check_revision(const std::string& text) {
+  if (parse_number<std::uint64_t>(text).value_or(0) > 0) return "";
+  return "\"" + text + "\" is no revision: they are whole numbers from 1";
+}
+
 Status revisions(Session& session, const RevisionsOptions& options) {
   Client* client = TRY(session.client());
   pb::ListRevisionsRequest request;
@@ -62,8 +67,7 @@ void add_revisions(CLI::App& app, Session& session, Action& action) {
   list->add_option("name", options->name, "The agent")->required()->type_name("NAME");
   list->add_option("--revision", options->revision, "Show this one")
       ->type_name("N")
-      ->check(check_number<std::uint64_t>)
-      ->check(CLI::PositiveNumber);
+      ->check(check_revision);
   list->callback([&session, &action, options] {
     action = [&session, options] { return revisions(session, *options); };
   });
@@ -71,8 +75,7 @@ void add_revisions(CLI::App& app, Session& session, Action& action) {
   back->add_option("name", options->name, "The agent")->required()->type_name("NAME");
   back->add_option("--to", options->revision, "Its revision (default: the one before the current)")
       ->type_name("N")
-      ->check(check_number<std::uint64_t>)
-      ->check(CLI::PositiveNumber);
+      ->check(check_revision);
   back->add_flag("--wait", options->wait, "Return once it runs");
   back->callback([&session, &action, options] {
     action = [&session, options] { return rollback(session, *options); };

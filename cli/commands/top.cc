@@ -2,11 +2,11 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <map>
 #include <memory>
 
 #include "base/quantity.h"
 #include "cli/client/follow.h"
+#include "cli/commands/choice.h"
 #include "cli/commands/commands.h"
 #include "cli/commands/targets.h"
 #include "cli/output/top_view.h"
@@ -81,12 +81,12 @@ void add_top(CLI::App& app, Session& session, Action& action) {
       ->type_name("DURATION")
       ->capture_default_str()
       ->check(check_delay);
-  const std::map<std::string, TopOrder> orders{{"cpu", TopOrder::kCpu},
-                                               {"memory", TopOrder::kMemory},
-                                               {"calls", TopOrder::kCalls},
-                                               {"name", TopOrder::kName}};
-  command->add_option("--sort", options->order, "cpu (default), memory, calls or name")
-      ->transform(CLI::CheckedTransformer(orders))
+  add_choice<TopOrder>(*command, "--sort", options->order,
+                       {{"cpu", TopOrder::kCpu},
+                        {"memory", TopOrder::kMemory},
+                        {"calls", TopOrder::kCalls},
+                        {"name", TopOrder::kName}},
+                       "cpu (default), memory, calls or name")
       ->type_name("BY");
   command->add_flag("--once", options->once, "Two samples, one table");
   command->callback([&session, &action, options] {

@@ -364,6 +364,47 @@ TEST_CASE("logs of several agents have their names in front; top samples twice")
   CHECK(cli.run({"top", "-d", "1ms"}).status == 2);
 }
 
+TEST_CASE("a usage error is one line that says what is meant, or where to look") {
+  Cli cli;
+  struct Wrong {
+    std::vector<std::string> args;
+    std::string line;
+  };
+  const std::vector<Wrong> rows{
+      {{}, "a verb is needed; see: flodea --help"},
+      {{"frobnicate"}, "unknown verb \"frobnicate\"; see: flodea --help"},
+      {{"evnets", "-f"}, "unknown verb \"evnets\"; did you mean \"events\"? see: flodea --help"},
+      {{"rollout"}, "a verb is needed; see: flodea rollout --help"},
+      {{"rollout", "stats", "a"},
+       "unknown verb \"stats\"; did you mean \"status\"? see: flodea rollout --help"},
+      {{"inspect"}, "NAME or -l is required; see: flodea inspect --help"},
+      {{"stop"}, "one of NAME, -l and --all is required; see: flodea stop --help"},
+      {{"ps", "more"}, "The following argument was not expected: more; see: flodea ps --help"},
+      {{"ps", "-o", "xml"},
+       "--output: \"xml\" is none of table, json, yaml; see: flodea ps --help"},
+      {{"ps", "-o", "2"}, "--output: \"2\" is none of table, json, yaml; see: flodea ps --help"},
+      {{"top", "--sort", "mem"},
+       "--sort: \"mem\" is none of cpu, memory, calls, name; see: flodea top --help"},
+      {{"top", "--sort", "1"},
+       "--sort: \"1\" is none of cpu, memory, calls, name; see: flodea top --help"},
+      {{"rollback", "a", "--to", "0"},
+       "--to: \"0\" is no revision: they are whole numbers from 1; see: flodea rollback --help"},
+      {{"logs", "a", "--tail", "-1"},
+       "--tail: \"-1\" is no whole number, or out of range; see: flodea logs --help"},
+      {{"logs", "a", "--tail", "x"},
+       "--tail: \"x\" is no whole number, or out of range; see: flodea logs --help"},
+      {{"events", "--tail", "4294967296"},
+       "--tail: \"4294967296\" is no whole number, or out of range; see: flodea events --help"},
+  };
+  for (const Wrong& row : rows) {
+    Outcome outcome = cli.run(row.args);
+    CHECK(outcome.status == 2);
+    CHECK(outcome.out.empty());
+    CHECK(outcome.err == "flodea: " + row.line + "\n");
+  }
+  CHECK(cli.run({"ps", "-o", "\x1b[2J"}).err.find('\x1b') == std::string::npos);
+}
+
 TEST_CASE("usage errors are status 2, help is 0") {
   Cli cli;
   CHECK(cli.run({}).status == 2);
@@ -395,6 +436,9 @@ TEST_CASE("a supervisor that is not there, or not for us, is status 3 and says w
   Outcome version = cli.run({"--socket", "/tmp/flodea-none/control.sock", "version"}, false);
   CHECK(version.status == 0);
   CHECK(has(version.out, "not reachable"));
+  Outcome own = cli.run({"--socket", "/tmp/flodea-none/control.sock", "--version"}, false);
+  CHECK(own.status == 0);
+  CHECK(own.out == std::string("flodea ") + FLODEA_VERSION + "\n");
   if (::geteuid() != 0) SKIP("the rest needs root, to become somebody else");
   cli.uid = 12345;
   Outcome refused = cli.run({"ps"});  // let through by the mode, closed by the server
