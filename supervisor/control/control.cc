@@ -249,7 +249,8 @@ Status Control::Parts::make_layers() {
   layer_store = TRY(LayerStore::open(*bundles, std::move(bundles_dir), read_entries));
   auto on_damage = [this](const std::string& what) {
     spdlog::error("error=\"{}; it is made anew\"", what);
-    (void)events->record({.kind = "layer.damaged", .message = what + "; it is made anew"});
+    (void)events->record(
+        {.kind = event_kind("layer.damaged"), .message = what + "; it is made anew"});
   };
   layers = std::make_unique<Layers>(Layers::Parts{
       .store = *layer_store,
@@ -317,7 +318,7 @@ void Control::Parts::serve(const HostFacts& host) {
   if (!server) return fail_with(std::move(server).error().with_context("operators' API"));
   operators = std::move(*server);
   loop->call_after(kCollectBundles, [this] { collect_bundles(); });
-  (void)events->record({.kind = "service",
+  (void)events->record({.kind = event_kind("service"),
                         .message = "flodea-control is up, epoch " + std::to_string(config.epoch)});
   spdlog::info("state=up version={} epoch={}", FLODEA_VERSION, config.epoch);
 }

@@ -126,7 +126,7 @@ bool Engine::save(Agent& agent, const StoredAgent& state, Durability durability)
   agent.store_trouble = "its state cannot be stored: " + saved.error().describe();
   spdlog::error("agent={} error=\"{}\"", state.manifest.name, agent.store_trouble);
   if (first) {
-    (void)parts_.events.record({.kind = "agent.limit",
+    (void)parts_.events.record({.kind = event_kind("agent.limit"),
                                 .agent = state.manifest.name,
                                 .reason = reason_name(Reason::kHost),
                                 .message = agent.store_trouble,
@@ -179,7 +179,7 @@ void Engine::announce(const Agent& agent, AgentState from) {
   spdlog::info("agent={} generation={} from={} to={} reason=\"{}\" message=\"{}\"",
                agent.stored.manifest.name, record.generation.value, state_name(from),
                state_name(record.state), reason_name(record.reason), record.message);
-  Event event{.kind = "agent.state",
+  Event event{.kind = event_kind("agent.state"),
               .agent = agent.stored.manifest.name,
               .from = state_name(from),
               .to = state_name(record.state),
@@ -317,7 +317,7 @@ void Engine::destroy_later(Agent& agent, const Error& why) {
 void Engine::forget(AgentId id, const RemovalReceipt& receipt) {
   const StoredAgent& stored = find(id)->stored;
   std::string name = stored.manifest.name;
-  Event removed{.kind = "agent.removed",
+  Event removed{.kind = event_kind("agent.removed"),
                 .agent = name,
                 .reason = reason_name(Reason::kOperator),
                 .message = !receipt.key_digest.empty()
@@ -415,7 +415,7 @@ void Engine::on_release_failed(const AgentId& id, Generation generation, const E
   std::string name = name_of(id);
   spdlog::error("agent={} generation={} error=\"not released yet: {}\"", name, generation.value,
                 why.describe());
-  (void)parts_.events.record({.kind = "agent.limit",
+  (void)parts_.events.record({.kind = event_kind("agent.limit"),
                               .agent = name,
                               .reason = reason_name(Reason::kHost),
                               .message = "not released yet: " + why.describe(),
@@ -426,7 +426,7 @@ void Engine::on_health(const AgentId& id, Generation generation, const HealthRep
   Agent* agent = listening(id, generation);
   if (agent == nullptr || agent->seen.presence != Presence::kPresent) return;
   for (const std::string& what : report.events) {
-    (void)parts_.events.record({.kind = "agent.health",
+    (void)parts_.events.record({.kind = event_kind("agent.health"),
                                 .agent = agent->stored.manifest.name,
                                 .reason = reason_name(Reason::kHealth),
                                 .message = what,
@@ -439,7 +439,7 @@ void Engine::on_health(const AgentId& id, Generation generation, const HealthRep
 void Engine::on_health_unjudged(const AgentId& id, Generation generation, const std::string& why) {
   std::string name = name_of(id);
   spdlog::warn("agent={} generation={} error=\"{}\"", name, generation.value, why);
-  (void)parts_.events.record({.kind = "agent.limit",
+  (void)parts_.events.record({.kind = event_kind("agent.limit"),
                               .agent = name,
                               .reason = reason_name(Reason::kWorker),
                               .message = why,
@@ -451,7 +451,7 @@ void Engine::on_wake(const AgentId& id) {
 }
 
 void Engine::on_denied(const AgentId& id, Generation generation, const std::string& calls) {
-  (void)parts_.events.record({.kind = "agent.denied",
+  (void)parts_.events.record({.kind = event_kind("agent.denied"),
                               .agent = name_of(id),
                               .reason = reason_name(Reason::kPolicy),
                               .message = calls,
@@ -464,7 +464,7 @@ void Engine::on_service(const ServiceChange& change) {
   if (change.restarts > status.restarts && metrics_ != nullptr)
     metrics_->service_restarted(change.service);
   status = {.name = change.service, .up = change.up, .restarts = change.restarts};
-  (void)parts_.events.record({.kind = "service",
+  (void)parts_.events.record({.kind = event_kind("service"),
                               .message = change.service + (change.up ? " is up" : " is down") +
                                          (change.why.empty() ? "" : ": " + change.why)});
 }
@@ -478,7 +478,7 @@ void Engine::agent_limit(const AgentId& agent, const std::string& message) {
   parts_.post([this, agent, message] {
     Agent* found = find(agent);
     if (found == nullptr) return;
-    (void)parts_.events.record({.kind = "agent.limit",
+    (void)parts_.events.record({.kind = event_kind("agent.limit"),
                                 .agent = found->stored.manifest.name,
                                 .reason = reason_name(Reason::kQuota),
                                 .message = message,

@@ -63,11 +63,12 @@ void Engine::set_frozen(Agent& agent, bool frozen, const std::string& why) {
   if (std::exchange(agent.frozen, frozen) == frozen) return;
   frozen_agents_ += frozen ? 1 : -1;
   effects_->freeze(agent.stored.id, agent.held, frozen);
-  (void)parts_.events.record({.kind = frozen ? "agent.frozen" : "agent.thawed",
-                              .agent = agent.stored.manifest.name,
-                              .reason = reason_name(Reason::kHost),
-                              .message = why,
-                              .generation = agent.held.value});
+  (void)parts_.events.record(
+      {.kind = frozen ? event_kind("agent.frozen") : event_kind("agent.thawed"),
+       .agent = agent.stored.manifest.name,
+       .reason = reason_name(Reason::kHost),
+       .message = why,
+       .generation = agent.held.value});
 }
 
 // Something has come that it waits for.

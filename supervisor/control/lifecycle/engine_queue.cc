@@ -88,7 +88,7 @@ void Engine::tell_held(Agent& agent, const Held& held) {
   bool told = agent.held_back && agent.held_back->by == held.by;
   agent.held_back = held;
   if (told || held.by == Hold::kTurn) return;
-  (void)parts_.events.record({.kind = "agent.pending",
+  (void)parts_.events.record({.kind = event_kind("agent.pending"),
                               .agent = agent.stored.manifest.name,
                               .reason = reason_name(Reason::kHost),
                               .message = held.message,

@@ -18,7 +18,7 @@ void Engine::prove(Agent& agent) {
     spdlog::error("agent={} error=\"{}\"", next.manifest.name, saved.error().describe());
   agent.stored = std::move(next);
   agent.fallback.reset();
-  (void)parts_.events.record({.kind = "agent.proven",
+  (void)parts_.events.record({.kind = event_kind("agent.proven"),
                               .agent = agent.stored.manifest.name,
                               .message = number(agent.stored.revision) + " has run well",
                               .generation = agent.stored.record.generation.value,
@@ -40,7 +40,7 @@ void Engine::put_back(Agent& agent) {
       ++stored.incarnation;
     });
   agent.fallback.reset();  // what cannot be put back is left to the restart policy
-  Event event{.kind = "agent.put_back",
+  Event event{.kind = event_kind("agent.put_back"),
               .agent = agent.stored.manifest.name,
               .reason = reason_name(agent.stored.record.reason),
               .generation = agent.stored.record.generation.value,

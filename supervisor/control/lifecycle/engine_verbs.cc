@@ -138,7 +138,7 @@ Result<ApplyOutcome::Kind> Engine::create_agent(Applying& applying) {
   parts_.events.set_labels(stored.manifest.name, stored.manifest.labels);
   Agent& placed = *(agents_[stored.id] = std::move(agent));
   (void)parts_.events.record(
-      {.kind = "agent.applied",
+      {.kind = event_kind("agent.applied"),
        .agent = placed.stored.manifest.name,
        .reason = reason_name(Reason::kOperator),
        .message = kept ? "created, with the volume that was kept" : "created",
@@ -172,7 +172,7 @@ Result<ApplyOutcome::Kind> Engine::change_agent(Agent& agent, Applying& applying
   parts_.events.set_labels(agent.stored.manifest.name, agent.stored.manifest.labels);
   std::string what = "revision " + std::to_string(agent.stored.revision);
   if (applying.back_to != 0) what += ", back to revision " + std::to_string(applying.back_to);
-  (void)parts_.events.record({.kind = "agent.applied",
+  (void)parts_.events.record({.kind = event_kind("agent.applied"),
                               .agent = agent.stored.manifest.name,
                               .reason = reason_name(Reason::kOperator),
                               .message = what,

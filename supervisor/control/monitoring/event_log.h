@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/event_kinds.h"
 #include "base/result.h"
 #include "base/selector.h"
 
@@ -20,11 +21,9 @@ namespace flodea::control {
 struct Event {
   std::uint64_t id = 0;  // given by the log, rises by one
   Nanos time{};          // wall; given by the log when zero
-  // "agent.state", "agent.applied", "agent.removed", "agent.limit", "agent.denied", "service"
-  // (docs/events.md)
-  std::string kind;
-  std::string agent;  // name, or empty
-  std::string from;   // states, for agent.state
+  std::string kind;      // event_kind("agent.state") (base/event_kinds.h)
+  std::string agent;     // name, or empty
+  std::string from;      // states, for agent.state
   std::string to;
   std::string reason;
   std::string message;

@@ -1,6 +1,11 @@
 #include "supervisor/control/operators/event_codec.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "base/event_kinds.h"
 #include "base/text.h"
+#include "supervisor/control/operators/spec_fields.h"
 #include "supervisor/control/operators/wire_time.h"
 
 namespace flodea::control {
@@ -14,6 +19,13 @@ Status at_most(int count, std::size_t most, const char* field) {
                                                 ", not " + std::to_string(count))
                    .value();
   return tl::unexpected(std::move(error).with_field(field));
+}
+
+Status check_kind(const std::string& kind) {
+  if (is_event_kind(kind)) return {};
+  std::vector<std::string> known(kEventKinds.begin(), kEventKinds.end());
+  return refuse("kinds", "there are no events of kind " + quoted(kind),
+                did_you_mean(kind, known, fmt::format("there are: {}", fmt::join(known, ", "))));
 }
 
 }  // namespace
@@ -37,6 +49,7 @@ pb::Event encode_event(const Event& event) {
 Result<EventQuery> decode_event_query(const pb::EventsRequest& request) {
   TRY(at_most(request.names_size(), kMaxEventNames, "names"));
   TRY(at_most(request.kinds_size(), kMaxEventKinds, "kinds"));
+  for (const std::string& kind : request.kinds()) TRY(check_kind(kind));
   EventQuery query{.after_id = request.after_id()};
   query.filter.selector = TRY(Selector::parse(request.selector()));
   query.filter.agents = {request.names().begin(), request.names().end()};
