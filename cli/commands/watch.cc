@@ -38,11 +38,11 @@ void TransitionWatch::follow(Client& client, const std::string& name) {
 
 Status check_arrived(const pb::Agent& agent) {
   if (agent.state() != pb::STATE_FAILED && agent.state() != pb::STATE_BACKOFF) return {};
-  std::string why = agent.reason().empty() ? "" : ": " + agent.reason();
-  if (!agent.message().empty()) why += (why.empty() ? ": " : ", ") + agent.message();
-  auto error = fail(Code::kAborted, fmt::format("{} is in state {}{}", agent.name(),
-                                                state_word(agent.state()), why))
-                   .value();
+  std::string why = why_text(agent.reason(), agent.message());
+  auto error =
+      fail(Code::kAborted, fmt::format("{} is in state {}{}{}", agent.name(),
+                                       state_word(agent.state()), why.empty() ? "" : ": ", why))
+          .value();
   return tl::unexpected(std::move(error).with_remedy("see: flodea logs " + agent.name()));
 }
 

@@ -93,6 +93,13 @@ std::string to_yaml(const google::protobuf::Message& message) {
   return yaml_of(Json::parse(to_json(message, true), nullptr, false));
 }
 
+std::string manifest_yaml(const operators::v1::AgentManifest& manifest) {
+  Json file{{"apiVersion", manifest.api_version()}};
+  file.update(Json::parse(to_json(manifest, true), nullptr, false));
+  file.erase("api_version");
+  return yaml_of(file);
+}
+
 std::string render(const google::protobuf::Message& message, Format format) {
   return format == Format::kYaml ? to_yaml(message) : to_json(message, false);
 }

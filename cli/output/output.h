@@ -31,6 +31,8 @@ class Table {
 
 std::string to_json(const google::protobuf::Message& message, bool one_line);
 std::string to_yaml(const google::protobuf::Message& message);
+// As a file that `apply` takes, which has one name unlike the proto's.
+std::string manifest_yaml(const operators::v1::AgentManifest& manifest);
 // A whole message: JSON or YAML with a last newline.
 std::string render(const google::protobuf::Message& message, Format format);
 std::string render(const nlohmann::ordered_json& value, Format format);
@@ -44,6 +46,9 @@ std::string time_text(const google::protobuf::Timestamp& time);        // RFC 33
 // Control characters as \xNN, but for tabs: an agent's text must not move the cursor or rename the
 // window.
 std::string printable(std::string_view text);
+
+// Both of them; the message alone where it begins with the reason.
+std::string why_text(const std::string& reason, const std::string& message);
 
 std::string agents_table(const operators::v1::ListResponse& list, Nanos now);
 std::string agent_text(const operators::v1::Agent& agent, Nanos now);

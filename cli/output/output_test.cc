@@ -3,6 +3,8 @@
 #include <catch2/catch_test_macros.hpp>
 #include <nlohmann/json.hpp>
 
+#include "base/event_kinds.h"
+
 namespace flodea::cli {
 namespace {
 
@@ -32,7 +34,7 @@ TEST_CASE("ps is a table with what matters") {
   CHECK(agents_table(list, std::chrono::seconds(1300)) ==
         "NAME    STATE    RESTARTS  AGE  CPU    MEMORY     REASON\n"
         "ledger  running  2         5m   1.23s  34Mi/64Mi  -\n"
-        "x       failed   0         5m   -      -          exit code: exit code 3\n");
+        "x       failed   0         5m   -      -          exit code 3\n");
 }
 
 TEST_CASE("text of agents cannot drive the terminal") {
@@ -83,6 +85,60 @@ TEST_CASE("an agent and an event read as sentences") {
   event.set_to("backoff");
   event.set_reason("oom");
   CHECK(event_text(event).find("a  running → backoff  oom") != std::string::npos);
+}
+
+TEST_CASE("a reason is left out where the message begins with it") {
+  CHECK(why_text("exit code", "exit code 1; restart 1 of 5") == "exit code 1; restart 1 of 5");
+  CHECK(why_text("oom", "out of memory: 3 processes") == "out of memory: 3 processes");
+  CHECK(why_text("signal", "SIGSEGV") == "signal: SIGSEGV");
+  CHECK(why_text("host", "hostile lines") == "host: hostile lines");
+  CHECK(why_text("host", "host") == "host");
+  CHECK(why_text("operator", "") == "operator");
+  CHECK(why_text("", "it waits") == "it waits");
+  CHECK(why_text("", "").empty());
+}
+
+TEST_CASE("inspect says what holds, and no value runs into its name") {
+  pb::Agent agent = running();
+  pb::Restart& restart = *agent.mutable_spec()->mutable_restart();
+  restart.set_policy("never");
+  restart.set_max_retries(5);
+  agent.mutable_sandbox()->set_seccomp_profile("python");
+  for (const char* name : {"network", "flodead volume and netns"}) {
+    pb::Phase& phase = *agent.add_start_phases();
+    phase.set_name(name);
+    phase.set_nanos(6'542'000);
+  }
+  pb::Event& event = *agent.add_transitions();
+  event.set_to("pending");
+  event.set_message("it waits");
+  std::string text = agent_text(agent, std::chrono::seconds(1000));
+  INFO(text);
+  CHECK(text.find("  restart:          never\n") != std::string::npos);
+  CHECK(text.find("uids") == std::string::npos);
+  CHECK(text.find("  network:                  6.542ms\n"
+                  "  flodead volume and netns: 6.542ms\n") != std::string::npos);
+  CHECK(text.find("  1970-01-01T00:00:00.000Z: new → pending  it waits\n") != std::string::npos);
+  agent.mutable_sandbox()->set_uid_base(65'536);
+  CHECK(agent_text(agent, Nanos(0)).find("uids:             65536 to 131071") != std::string::npos);
+}
+
+TEST_CASE("events of the longest kind stand under the others; a node's lists have one order") {
+  pb::Event event;
+  std::size_t column = 0;
+  for (std::string_view kind : kEventKinds) {
+    CAPTURE(kind);
+    event.set_kind(std::string(kind));
+    std::size_t agent = event_text(event).find("  -\n");
+    CHECK(agent != std::string::npos);
+    CHECK((column == 0 || agent == column));
+    column = agent;
+  }
+  pb::Node node;
+  for (const char* name : {"wasm", "python", "javascript"}) (*node.mutable_runtimes())[name] = "1";
+  CHECK(node_text(node, Nanos(0))
+            .find("runtime:        javascript 1\nruntime:        python 1\n"
+                  "runtime:        wasm 1\n") != std::string::npos);
 }
 
 TEST_CASE("what is no message is shown as the format says") {

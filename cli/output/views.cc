@@ -1,8 +1,12 @@
 // Agents, the node and events in words.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <map>
+#include <utility>
 #include <vector>
 
+#include "base/event_kinds.h"
 #include "base/quantity.h"
 #include "cli/output/output.h"
 
@@ -10,6 +14,9 @@ namespace flodea::cli {
 namespace {
 
 namespace pb = operators::v1;
+
+constexpr std::size_t kKindWidth =
+    std::ranges::max(kEventKinds, {}, &std::string_view::size).size();
 
 std::string cpu_text(const pb::Agent& agent) {
   if (!agent.has_usage()) return "-";
@@ -37,26 +44,51 @@ std::string state_text(const pb::Agent& agent) {
 }
 
 std::string reason_text(const pb::Agent& agent) {
-  std::string text = agent.reason();
-  if (!agent.message().empty() && agent.message() != text)
-    text += (text.empty() ? "" : ": ") + agent.message();
+  std::string text = why_text(agent.reason(), agent.message());
   return text.empty() ? "-" : printable(text);
 }
 
-// "name:    value" lines, in sections.
+// A map of protobuf's has another order each time.
+template <class Map>
+auto in_order(const Map& map) {
+  return std::map(map.begin(), map.end());
+}
+
+// "name:    value" lines, in sections; the values of a section stand below each other.
 class Sheet {
  public:
-  void line(std::string_view name, std::string_view value) {
-    text_ += fmt::format("{:<16}{}\n", fmt::format("{}:", name), value);
+  void line(std::string_view name, std::string_view value) { add({"", 16}, name, value); }
+  void section(std::string_view name) {
+    end_rows();
+    text_ += fmt::format("{}:\n", name);
   }
-  void section(std::string_view name) { text_ += fmt::format("{}:\n", name); }
-  void inner(std::string_view name, std::string_view value) {
-    text_ += fmt::format("  {:<18}{}\n", fmt::format("{}:", name), value);
+  void inner(std::string_view name, std::string_view value) { add({"  ", 18}, name, value); }
+  std::string take() {
+    end_rows();
+    return std::move(text_);
   }
-  std::string take() { return std::move(text_); }
 
  private:
+  struct Shape {
+    std::string_view indent;
+    std::size_t least;  // from a name's beginning to its value
+  };
+  void add(Shape shape, std::string_view name, std::string_view value) {
+    if (shape.indent != shape_.indent) end_rows();
+    shape_ = shape;
+    rows_.emplace_back(fmt::format("{}:", name), value);
+  }
+  void end_rows() {
+    std::size_t width = shape_.least;
+    for (const auto& [name, value] : rows_) width = std::max(width, name.size() + 1);
+    for (const auto& [name, value] : rows_)
+      text_ += fmt::format("{}{:<{}}{}\n", shape_.indent, name, width, value);
+    rows_.clear();
+  }
+
   std::string text_;
+  Shape shape_{"", 0};
+  std::vector<std::pair<std::string, std::string>> rows_;  // not in the text yet
 };
 
 std::string revision_text(const pb::Agent& agent) {
@@ -67,7 +99,7 @@ std::string revision_text(const pb::Agent& agent) {
 void write_state(const pb::Agent& agent, Nanos now, Sheet& sheet) {
   sheet.line("name", agent.name());
   sheet.line("id", agent.id());
-  for (const auto& [key, value] : agent.labels()) sheet.line("label", key + "=" + value);
+  for (const auto& [key, value] : in_order(agent.labels())) sheet.line("label", key + "=" + value);
   sheet.line("state", fmt::format("{} for {}", state_text(agent), age(agent.state_since(), now)));
   sheet.line("desired", agent.desired_running() ? "running" : "stopped");
   sheet.line("reason", reason_text(agent));
@@ -89,13 +121,22 @@ std::string probe_text(const pb::ExecProbe& probe) {
                      probe.timeout(), probe.failures());
 }
 
+std::string restart_text(const pb::Restart& restart) {
+  if (restart.policy() == "never") return restart.policy();
+  std::string retries =
+      restart.max_retries() == 0xffffffff ? "no end" : std::to_string(restart.max_retries());
+  return fmt::format("{}, {} retries, backoff {} to {}, forgets after {}", restart.policy(),
+                     retries, restart.backoff().initial(), restart.backoff().max(),
+                     restart.backoff().reset_after());
+}
+
 void write_spec(const pb::AgentSpec& spec, Sheet& sheet) {
   sheet.section("runtime");
   sheet.inner("type", spec.runtime().type());
   if (!spec.runtime().engine().empty()) sheet.inner("engine", spec.runtime().engine());
   sheet.inner("entrypoint", spec.runtime().entrypoint());
   for (const std::string& arg : spec.runtime().args()) sheet.inner("arg", printable(arg));
-  for (const auto& [key, value] : spec.runtime().env())
+  for (const auto& [key, value] : in_order(spec.runtime().env()))
     sheet.inner("env", printable(key + "=" + value));
   if (!spec.runtime().packages().empty())
     sheet.inner("packages", printable(spec.runtime().packages()));
@@ -111,12 +152,7 @@ void write_spec(const pb::AgentSpec& spec, Sheet& sheet) {
   sheet.inner("calls", fmt::format("{}/s", r.calls_per_second()));
   sheet.inner("log rate", r.log_rate() + "/s");
   sheet.section("policy");
-  const pb::Restart& restart = spec.restart();
-  std::string retries =
-      restart.max_retries() == 0xffffffff ? "no end" : std::to_string(restart.max_retries());
-  sheet.inner("restart", fmt::format("{}, {} retries, backoff {} to {}, forgets after {}",
-                                     restart.policy(), retries, restart.backoff().initial(),
-                                     restart.backoff().max(), restart.backoff().reset_after()));
+  sheet.inner("restart", restart_text(spec.restart()));
   sheet.inner("stop timeout", spec.stop_timeout());
   sheet.inner("log",
               fmt::format("keeps {}, {} when full", spec.logs().keep(), spec.logs().when_full()));
@@ -154,7 +190,7 @@ void write_usage(const pb::Agent& agent, Sheet& sheet) {
       "log",
       fmt::format("{} ({} lines dropped, waited {})", format_bytes(u.log_bytes()), u.log_dropped(),
                   format_duration(Nanos(static_cast<std::int64_t>(u.log_throttled_nanos())))));
-  for (const auto& [name, count] : u.denied_syscalls())
+  for (const auto& [name, count] : in_order(u.denied_syscalls()))
     sheet.inner("denied", fmt::format("{} × {}", printable(name), count));
 }
 
@@ -165,8 +201,8 @@ void write_sandbox(const pb::Agent& agent, Sheet& sheet) {
   }
   if (!agent.has_sandbox()) return;
   sheet.section("sandbox");
-  sheet.inner("uids", fmt::format("{} to {}", agent.sandbox().uid_base(),
-                                  agent.sandbox().uid_base() + 65'535));
+  if (std::uint32_t base = agent.sandbox().uid_base(); base != 0)
+    sheet.inner("uids", fmt::format("{} to {}", base, base + 65'535));
   sheet.inner("seccomp", agent.sandbox().seccomp_profile());
   if (agent.has_usage()) {
     std::uint32_t abi = agent.sandbox().landlock_abi();
@@ -175,16 +211,23 @@ void write_sandbox(const pb::Agent& agent, Sheet& sheet) {
   for (const std::string& what : agent.sandbox().missing()) sheet.inner("missing", what);
 }
 
+std::string transition_text(const pb::Event& event) {
+  return fmt::format("{} → {}", event.from().empty() ? "new" : event.from(), event.to());
+}
+
+// Why, and by whom.
+std::string cause_text(const pb::Event& event) {
+  std::string text, why = why_text(event.reason(), event.message());
+  if (!why.empty()) text += "  " + printable(why);
+  if (!event.cause().empty()) text += fmt::format(" (by {})", printable(event.cause()));
+  return text;
+}
+
 void write_transitions(const pb::Agent& agent, Sheet& sheet) {
   if (agent.transitions_size() == 0) return;
   sheet.section("last transitions");
   for (const pb::Event& event : agent.transitions()) {
-    std::string text =
-        fmt::format("{} → {}", event.from().empty() ? "new" : event.from(), event.to());
-    if (!event.reason().empty()) text += "  " + printable(event.reason());
-    if (!event.message().empty()) text += ": " + printable(event.message());
-    if (!event.cause().empty()) text += fmt::format(" (by {})", printable(event.cause()));
-    sheet.inner(time_text(event.time()), text);
+    sheet.inner(time_text(event.time()), transition_text(event) + cause_text(event));
   }
 }
 
@@ -207,6 +250,15 @@ void write_host(const pb::Node& node, Nanos now, Sheet& sheet) {
 }
 
 }  // namespace
+
+std::string why_text(const std::string& reason, const std::string& message) {
+  if (reason.empty() || message.empty()) return reason + message;
+  std::string_view said = reason == "oom" ? "out of memory" : std::string_view(reason);
+  std::string_view rest = message;
+  bool again = rest.starts_with(said) && (rest.size() == said.size() ||
+                                          rest.find_first_of(" :;,", said.size()) == said.size());
+  return again ? message : reason + ": " + message;
+}
 
 std::string agents_table(const pb::ListResponse& list, Nanos now) {
   Table table({"NAME", "STATE", "RESTARTS", "AGE", "CPU", "MEMORY", "REASON"});
@@ -248,8 +300,9 @@ std::string agent_text(const pb::Agent& agent, Nanos now) {
 std::string node_text(const pb::Node& node, Nanos now) {
   Sheet sheet;
   write_host(node, now, sheet);
-  for (const auto& [name, version] : node.runtimes()) sheet.line("runtime", name + " " + version);
-  for (const auto& [state, count] : node.agents_by_state())
+  for (const auto& [name, version] : in_order(node.runtimes()))
+    sheet.line("runtime", name + " " + version);
+  for (const auto& [state, count] : in_order(node.agents_by_state()))
     sheet.line("agents", fmt::format("{} {}", count, state));
   std::map<std::string, std::uint64_t> kept(node.kept_volumes().begin(), node.kept_volumes().end());
   for (const auto& [name, bytes] : kept)
@@ -264,14 +317,10 @@ std::string node_text(const pb::Node& node, Nanos now) {
 }
 
 std::string event_text(const pb::Event& event) {
-  std::string text = fmt::format("{}  {:<12}  {}", time_text(event.time()), event.kind(),
-                                 event.agent().empty() ? "-" : event.agent());
-  if (!event.to().empty())
-    text += fmt::format("  {} → {}", event.from().empty() ? "new" : event.from(), event.to());
-  if (!event.reason().empty()) text += "  " + printable(event.reason());
-  if (!event.message().empty()) text += ": " + printable(event.message());
-  if (!event.cause().empty()) text += fmt::format(" (by {})", printable(event.cause()));
-  return text + "\n";
+  std::string text = fmt::format("{}  {:<{}}  {}", time_text(event.time()), event.kind(),
+                                 kKindWidth, event.agent().empty() ? "-" : event.agent());
+  if (!event.to().empty()) text += "  " + transition_text(event);
+  return text + cause_text(event) + "\n";
 }
 
 }  // namespace flodea::cli
