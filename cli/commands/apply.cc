@@ -2,14 +2,12 @@
 
 #include <memory>
 
-#include <nlohmann/json.hpp>
-
 #include "base/selector.h"
 #include "cli/commands/batch.h"
 #include "cli/commands/commands.h"
+#include "cli/commands/plan.h"
 #include "cli/commands/prune.h"
 #include "cli/commands/targets.h"
-#include "cli/output/changes.h"
 
 namespace flodea::cli {
 namespace {
@@ -25,52 +23,6 @@ struct ApplyOptions {
   bool prune = false;
   bool prune_data = false;
 };
-
-const char* plan_word(pb::ApplyResponse::Outcome outcome) {
-  switch (outcome) {
-    case pb::ApplyResponse::OUTCOME_CREATED:
-      return "create";
-    case pb::ApplyResponse::OUTCOME_CHANGED:
-      return "change";
-    default:
-      return "unchanged";
-  }
-}
-
-std::string plan_item(const Session& session, const std::string& name, const std::string& action,
-                      const std::vector<FieldChange>& changes) {
-  if (session.table()) {
-    std::string text = name + " " + action + "\n";
-    for (const FieldChange& change : changes) text += "  " + change_text(change) + "\n";
-    return text;
-  }
-  nlohmann::ordered_json fields = nlohmann::ordered_json::array();
-  auto value = [](const std::optional<std::string>& text) {
-    return text ? nlohmann::ordered_json(*text) : nlohmann::ordered_json();
-  };
-  for (const FieldChange& change : changes) {
-    fields.push_back(
-        {{"field", change.path}, {"before", value(change.before)}, {"after", value(change.after)}});
-  }
-  return render_item(
-      nlohmann::ordered_json{{"agent", name}, {"action", action}, {"changes", fields}},
-      session.format);
-}
-
-Status print_plan(Session& session, const std::vector<pb::ApplyResponse>& previews,
-                  const std::vector<std::string>& pruned) {
-  Client* client = TRY(session.client());
-  auto there = TRY(agents_by_name(*client));
-  for (const pb::ApplyResponse& preview : previews) {
-    const pb::Agent& agent = preview.agent();
-    auto old = there.find(agent.name());
-    bool changes = preview.outcome() == pb::ApplyResponse::OUTCOME_CHANGED && old != there.end();
-    print(plan_item(session, agent.name(), plan_word(preview.outcome()),
-                    changes ? changes_between(&old->second, agent) : std::vector<FieldChange>()));
-  }
-  for (const std::string& name : pruned) print(plan_item(session, name, "remove", {}));
-  return {};
-}
 
 // All are asked for before any is waited for: one may need another. Those that others come after
 // are the first: in any other order the old manifests and the new might make a ring together.
@@ -114,7 +66,9 @@ Status apply(Session& session, const ApplyOptions& options) {
 void add_apply(CLI::App& app, Session& session, Action& action) {
   auto options = std::make_shared<ApplyOptions>();
   auto* command = app.add_subcommand("apply", "Make agents what their manifests say");
-  command->add_option("-f,--file", options->files, "A manifest, or a directory of *.yaml")
+  command
+      ->add_option("-f,--file", options->files,
+                   "A manifest (-: of stdin), or a directory of *.yaml")
       ->required()
       ->type_name("FILE|DIR");
   command->add_flag("-R,--recursive", options->recursive, "Also the directories below");

@@ -44,7 +44,7 @@ Result<std::vector<std::string>> manifests_in(const std::string& directory, Dept
 Result<std::vector<std::string>> expand(const std::vector<std::string>& paths, Depth depth) {
   std::vector<std::string> files;
   for (const std::string& path : paths) {
-    if (!fs::is_directory(path)) {
+    if (path == "-" || !fs::is_directory(path)) {
       files.push_back(path);
       continue;
     }

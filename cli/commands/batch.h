@@ -10,8 +10,8 @@ namespace flodea::cli {
 
 enum class Depth { kFlat, kRecursive };
 
-// Files, and of directories their *.yaml, sorted by path. Errors: none there, a name twice, what
-// is wrong with one, and more than can be judged together.
+// Files ("-": stdin), and of directories their *.yaml, sorted by path. Errors: none there, a name
+// twice, what is wrong with one, and more than can be judged together.
 Result<std::vector<Deployment>> read_batch(const std::vector<std::string>& paths, Depth depth);
 
 // Sends every bundle, then has all manifests judged together by the supervisor; the answers, in

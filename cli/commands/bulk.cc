@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <mutex>
 #include <thread>
 
@@ -20,10 +19,7 @@ constexpr std::size_t kAtATime = 16;
 Status for_each_agent(Session& session, const std::vector<std::string>& names,
                       const std::function<Result<std::string>(const std::string& name)>& one,
                       Precedence before) {
-  if (names.empty()) {
-    std::fputs("flodea: no agent is selected\n", stderr);
-    return {};
-  }
+  if (names.empty()) return {};
   if (names.size() == 1) {
     print(TRY(one(names.front())));
     return {};

@@ -11,7 +11,7 @@
 namespace flodea::cli {
 
 // What `one` returns is printed. The error of a single agent is the command's; of several each is
-// said on stderr, and the error counts them. No agent: says so on stderr, and that is no error.
+// said on stderr, and the error counts them. No agent is no error.
 // An agent's turn comes when `before[name]` are done, or have failed.
 Status for_each_agent(Session& session, const std::vector<std::string>& names,
                       const std::function<Result<std::string>(const std::string& name)>& one,

@@ -21,7 +21,7 @@ constexpr std::size_t kMaxFollowed = 32;  // of the streams that the supervisor 
 
 struct LogsOptions {
   Targets targets;
-  bool follow = false;
+  bool follow = false, timestamps = false;
   std::string since;
   std::optional<std::uint32_t> tail;
 };
@@ -30,12 +30,14 @@ struct LogsOptions {
 // Of several agents each begins with its agent's name.
 class Printer {
  public:
-  Printer(bool terminal, std::string prefix) : terminal_(terminal), prefix_(std::move(prefix)) {}
+  Printer(bool terminal, std::string prefix, bool timestamps)
+      : terminal_(terminal), prefix_(std::move(prefix)), timestamps_(timestamps) {}
   void add(const pb::LogEntry& entry) {
     std::string text;
     if (open_ && entry.stream() != stream_) text += "\n";
     bool goes_on = open_ && entry.stream() == stream_;
     if (!goes_on) text += prefix_;
+    if (!goes_on && timestamps_) text += time_text(entry.time()) + " ";
     if (!goes_on && entry.stream() == "system") text += "[flodea] ";
     // On a terminal the agent's bytes must not become commands to it; a pipe gets them as they are.
     text += terminal_ ? printable(entry.line()) : entry.line();
@@ -48,6 +50,7 @@ class Printer {
  private:
   bool terminal_;
   std::string prefix_;
+  bool timestamps_;
   bool open_ = false;
   std::string stream_;
 };
@@ -86,7 +89,7 @@ Status take_tail(Client& client, pb::LogsRequest& request,
 Status print_log(Session& session, const LogsOptions& options, const std::string& name,
                  std::mutex& output, bool alone) {
   pb::LogsRequest request = request_of(options, name, session.now());
-  Printer printer(::isatty(STDOUT_FILENO) == 1, alone ? "" : name + " | ");
+  Printer printer(::isatty(STDOUT_FILENO) == 1, alone ? "" : name + " | ", options.timestamps);
   int opened = 0;
   auto open = [&](Client& client, grpc::ClientContext& context) {
     ++opened;
@@ -159,6 +162,8 @@ void add_logs(CLI::App& app, Session& session, Action& action) {
   command->add_flag(
       "-f,--follow", options->follow,
       "Go on with what comes, until the agent is removed, also after a restart of the supervisor");
+  command->add_flag("-t,--timestamps", options->timestamps,
+                    "Each line begins with its time (RFC 3339)");
   command
       ->add_option("--since", options->since,
                    "Only lines since then: a duration back (10m), or a time (RFC 3339)")

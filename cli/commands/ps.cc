@@ -17,6 +17,7 @@ struct PsOptions {
 Status ps(Session& session, const PsOptions& options) {
   Client* client = TRY(session.client());
   auto list = TRY(list_agents(*client, options.selector));
+  if (list.agents().empty() && !options.selector.empty()) say_none_selected();
   print(session.table() ? agents_table(list, session.now()) : render(list, session.format));
   return {};
 }

@@ -32,7 +32,7 @@ Status revisions(Session& session, const RevisionsOptions& options) {
   if (!session.table())
     print(render(list, session.format));
   else if (options.revision != 0)
-    print(to_yaml(list.revisions(0).manifest()));
+    print(manifest_yaml(list.revisions(0).manifest()));
   else
     print(revisions_table(list, session.now()));
   return {};

@@ -41,7 +41,8 @@ class Rollout {
   bool over(const std::set<std::string>& names) {
     if (!synced_) return false;
     for (const std::string& name : names) {
-      if (!seen_.contains(name)) fail_one(name, "there is no such agent");
+      if (!seen_.contains(name) && ended_.insert(name).second)
+        failures_.push_back(no_such_agent(name).value().message);
       if (!ended_.contains(name)) return false;
     }
     return true;
@@ -84,9 +85,8 @@ class Rollout {
     if (agent.revision() != wanted)
       return fail_one(agent.name(),
                       fmt::format("revision {} was replaced by {}", wanted, agent.revision()));
-    std::string why = agent.reason();
-    if (!agent.message().empty()) why += (why.empty() ? "" : ", ") + agent.message();
-    if (agent.state() == pb::STATE_FAILED) return fail_one(agent.name(), "failed: " + why);
+    if (agent.state() == pb::STATE_FAILED)
+      return fail_one(agent.name(), "failed: " + why_text(agent.reason(), agent.message()));
     bool stopped = agent.state() == pb::STATE_STOPPED && (there || !agent.desired_running());
     bool runs = there && agent.state() == pb::STATE_RUNNING && !on_trial(agent);
     if (stopped || runs) ended_.insert(agent.name());

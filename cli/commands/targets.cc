@@ -1,6 +1,7 @@
 #include "cli/commands/targets.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <set>
 
 #include "base/selector.h"
@@ -47,6 +48,11 @@ void check_changing(const CLI::App& command, Targets& targets) {
   targets.by_selector = targets.names.empty();
 }
 
+tl::unexpected<Error> no_such_agent(const std::string& name) {
+  auto error = fail(Code::kNotFound, "there is no agent \"" + name + "\"").value();
+  return tl::unexpected(std::move(error).with_remedy("`flodea ps` lists those there are"));
+}
+
 Result<pb::ListResponse> list_agents(Client& client, const std::string& selector) {
   pb::ListResponse all;
   pb::ListRequest request;
@@ -74,6 +80,8 @@ After after_of(const AgentsByName& agents) {
   return after;
 }
 
+void say_none_selected() { std::fputs("flodea: no agent is selected\n", stderr); }
+
 Result<std::vector<std::string>> names_of(Session& session, const Targets& targets) {
   std::vector<std::string> names;
   if (!targets.names.empty()) {
@@ -86,6 +94,7 @@ Result<std::vector<std::string>> names_of(Session& session, const Targets& targe
   Client* client = TRY(session.client());
   auto list = TRY(list_agents(*client, targets.selector));
   for (const pb::Agent& agent : list.agents()) names.push_back(agent.name());
+  if (names.empty()) say_none_selected();
   return names;
 }
 

@@ -27,6 +27,9 @@ void add_targets(CLI::App& command, Targets& targets);
 void add_changing_targets(CLI::App& command, Targets& targets);
 void check_changing(const CLI::App& command, Targets& targets);
 
+// As the supervisor says it.
+tl::unexpected<Error> no_such_agent(const std::string& name);
+
 // -l alone.
 void add_selector(CLI::App& command, std::string& selector);
 
@@ -35,7 +38,9 @@ Result<operators::v1::ListResponse> list_agents(Client& client, const std::strin
 using AgentsByName = std::map<std::string, operators::v1::Agent>;
 Result<AgentsByName> agents_by_name(Client& client, const std::string& selector = {});
 After after_of(const AgentsByName& agents);
-// Each once; by name where a selector decides.
+// On stderr, where a selector selects none; that is no error.
+void say_none_selected();
+// Each once; by name where a selector decides. None selected: says so.
 Result<std::vector<std::string>> names_of(Session& session, const Targets& targets);
 
 }  // namespace flodea::cli

@@ -55,10 +55,21 @@ Result<pb::ListResponse> sample_again(Session& session, const Targets& targets) 
   }
 }
 
+// Who is named is there to begin with; what goes later is gone from the table.
+Status check_found(const pb::ListResponse& found, const Targets& targets) {
+  for (const std::string& name : targets.names) {
+    if (std::ranges::find(found.agents(), name, &pb::Agent::name) == found.agents().end())
+      return no_such_agent(name);
+  }
+  if (found.agents().empty() && !targets.selector.empty()) say_none_selected();
+  return {};
+}
+
 Status top(Session& session, const TopOptions& options) {
   bool terminal = session.table() && ::isatty(STDOUT_FILENO) == 1 && !options.once;
   Nanos delay = TRY(parse_duration(options.delay));
   auto before = TRY(sample(session, options.targets));
+  TRY(check_found(before, options.targets));
   do {
     // The time between two samples is what is measured.
     (void)::poll(nullptr, 0, static_cast<int>(delay / std::chrono::milliseconds(1)));

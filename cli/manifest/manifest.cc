@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
+#include <unistd.h>
 
 #include <vector>
 
@@ -157,6 +158,11 @@ std::string_view without_last(std::string_view field) {
   return cut == std::string_view::npos ? std::string_view() : field.substr(0, cut);
 }
 
+Result<UniqueFd> open_manifest(const std::string& path) {
+  if (path == "-") return adopt_fd(::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0), "stdin");
+  return adopt_fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC), "open " + path);
+}
+
 }  // namespace
 
 int Manifest::line_of(std::string_view field) const {
@@ -185,14 +191,15 @@ Result<Manifest> parse_manifest(std::string_view text, std::string_view file) {
 }
 
 Result<Manifest> load_manifest(const std::string& path) {
-  auto fd = TRY(adopt_fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC), "open " + path));
+  const std::string file = path == "-" ? "stdin" : path;
+  auto fd = TRY(open_manifest(path));
   auto text = read_all(fd.get(), kMaxYamlBytes);
   if (!text && text.error().code == Code::kOutOfRange) {
-    return error_at(path, 1, "the manifest has more than 64Ki",
+    return error_at(file, 1, "the manifest has more than 64Ki",
                     "put data in the bundle, not in the manifest");
   }
-  if (!text) return tl::unexpected(std::move(text).error().with_context(path));
-  return parse_manifest(*text, path);
+  if (!text) return tl::unexpected(std::move(text).error().with_context(file));
+  return parse_manifest(*text, file);
 }
 
 }  // namespace flodea::cli

@@ -25,7 +25,7 @@ struct Manifest {
 
 // `file` is for messages alone. Errors: INVALID_ARGUMENT, "FILE:LINE: …", with a remedy.
 Result<Manifest> parse_manifest(std::string_view text, std::string_view file);
-// Reads at most 64 KiB of `path`.
+// Reads at most 64 KiB of `path`; "-" is what stands on stdin.
 Result<Manifest> load_manifest(const std::string& path);
 
 }  // namespace flodea::cli

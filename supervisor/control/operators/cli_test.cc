@@ -8,6 +8,7 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include "base/event_kinds.h"
 #include "base/quantity.h"
 
 namespace flodea::control {
@@ -141,7 +142,7 @@ TEST_CASE("an agent that fails is a failure of the call that waited for it") {
   cli.server.lifecycle.applied_state = AgentState::kFailed;
   Outcome waited = cli.run({"run", cli.path("ledger"), "--name", "a"});
   CHECK(waited.status == 1);
-  CHECK(has(waited.err, "a is in state failed: exit code, exit code 3; see: flodea logs a"));
+  CHECK(has(waited.err, "a is in state failed: exit code 3; see: flodea logs a"));
   CHECK(cli.run({"apply", "-f", cli.path("ledger.yaml")}).status == 0);
 }
 
@@ -165,6 +166,8 @@ TEST_CASE("logs prints lines as they were, from a tail, a duration or a time on"
   REQUIRE(cli.server.logs.append(id, {1}, LogStream::kSystem, "killed"));
   CHECK(cli.run({"logs", "a"}).out == "one\ntwo \x1b[2J\n[flodea] killed\n");
   CHECK(cli.run({"logs", "a", "--tail", "1"}).out == "[flodea] killed\n");
+  CHECK(cli.run({"logs", "a", "--tail", "1", "-t"}).out ==
+        "1970-01-01T00:00:00.000Z [flodea] killed\n");
   CHECK(cli.run({"logs", "a", "--since", "10m"}).out.empty());  // the fake's lines are of 1970
   CHECK(cli.run({"logs", "a", "--since", "1970-01-01T00:00:00Z"}).out.starts_with("one\n"));
   Outcome json = cli.run({"logs", "a", "-o", "json"});
@@ -172,7 +175,7 @@ TEST_CASE("logs prints lines as they were, from a tail, a duration or a time on"
   CHECK(has(json.out, "\"stream\":\"stderr\""));
   REQUIRE(cli.server.events.record(
       {.kind = "agent.state", .agent = "a", .from = "starting", .to = "running"}));
-  CHECK(has(cli.run({"events"}).out, "agent.state   a  starting → running"));
+  CHECK(has(cli.run({"events"}).out, "agent.state     a  starting → running"));
 }
 
 TEST_CASE("events are printed from a tail, a duration or a time on, of one agent or of all") {
@@ -221,6 +224,44 @@ TEST_CASE("output that cannot be written is an error, whatever was to be written
   }
 }
 
+TEST_CASE("a kind of events that is not one is refused with the one that was meant") {
+  Cli cli;
+  Outcome near = cli.run({"events", "--kind", "agent.stat"});
+  CHECK(near.status == 1);
+  CHECK(near.err ==
+        "flodea: there are no events of kind \"agent.stat\" (field kinds); did you mean "
+        "\"agent.state\"?\n");
+  Outcome far = cli.run({"events", "--kind", "bogus", "-f"});
+  CHECK(far.status == 1);
+  CHECK(has(far.err, "there are: agent.state, agent.pending, "));
+  for (std::string_view kind : kEventKinds)
+    CHECK(cli.run({"events", "--kind", std::string(kind)}).status == 0);
+}
+
+TEST_CASE("apply and diff take a manifest from stdin, its bundle beside the working directory") {
+  Cli cli;
+  cli.file("ledger/main.py", "print(1)\n");
+  cli.ledger();
+  auto piped = [&](const std::string& bundle) {
+    cli.file("piped.yaml",
+             "apiVersion: flodea/v1\nkind: Agent\nmetadata: {name: ledger}\nspec:\n  runtime: "
+             "{type: python, entrypoint: main.py}\n  bundle: " +
+                 bundle + "\n");
+    cli.input = cli.path("piped.yaml");
+  };
+  piped(cli.path("ledger"));
+  CHECK(cli.run({"diff", "-f", "-"}).status == 1);
+  CHECK(cli.run({"apply", "-f", "-"}).out == "ledger created\n");
+  CHECK(cli.run({"apply", "-f", cli.path("ledger.yaml")}).out == "ledger unchanged\n");
+  piped("no-such-directory");
+  Outcome none = cli.run({"apply", "-f", "-"});
+  CHECK(none.status == 1);
+  CHECK(has(none.err, "flodea: stdin:6: "));
+  CHECK(has(none.err, "./no-such-directory"));
+  cli.input = "/dev/null";
+  CHECK(has(cli.run({"apply", "-f", "-"}).err, "stdin:1: the manifest is empty"));
+}
+
 TEST_CASE("agents are selected by label, each once, each outcome told") {
   Cli cli;
   AgentView view;
@@ -245,6 +286,18 @@ TEST_CASE("agents are selected by label, each once, each outcome told") {
   Outcome none = cli.run({"stop", "-l", "team=nobody"});
   CHECK(none.status == 0);
   CHECK(has(none.err, "no agent is selected"));
+  for (std::vector<std::string> verb :
+       std::vector<std::vector<std::string>>{{"ps"},
+                                             {"top", "--once", "-d", "100ms"},
+                                             {"logs"},
+                                             {"inspect"},
+                                             {"rollout", "status"}}) {
+    CAPTURE(verb.front());
+    verb.insert(verb.end(), {"-l", "team=nobody"});
+    Outcome nothing = cli.run(verb);
+    CHECK(nothing.status == 0);
+    CHECK(nothing.err == "flodea: no agent is selected\n");
+  }
   for (const char* verb : {"stop", "rm", "restart"}) {
     CAPTURE(verb);
     CHECK(cli.run({verb, "-l", ""}).status == 2);
@@ -285,6 +338,9 @@ TEST_CASE("plan, diff and prune say what would change, and prune keeps something
   CHECK(diff.status == 1);
   CHECK(has(diff.out, "-spec.stop_timeout: 5s\n+spec.stop_timeout: 6s\n"));
   CHECK(cli.run({"diff", "-f", cli.path("nothing.yaml")}).status == 2);
+  Outcome objects = cli.run({"diff", "-f", cli.path("ledger.yaml"), "-o", "json"});
+  CHECK(objects.status == 1);
+  CHECK(objects.out == json.out);
 
   cli.server.add_agent("other");
   Outcome plan = cli.run({"apply", "-f", cli.path(""), "--prune", "--plan"});
@@ -337,16 +393,22 @@ TEST_CASE("revisions are listed, shown and gone back to") {
   Outcome list = cli.run({"revisions", "ledger"});
   CHECK(list.out.starts_with("REVISION  AGE  BY"));
   CHECK(has(list.out, "current"));
-  CHECK(has(cli.run({"revisions", "ledger", "--revision", "1"}).out, "stop_timeout: 5s"));
+  Outcome first = cli.run({"revisions", "ledger", "--revision", "1"});
+  CHECK(has(first.out, "stop_timeout: 5s"));
+  CHECK(first.out.starts_with("apiVersion: flodea/v1\nkind: Agent\n"));
   CHECK(cli.run({"rollback", "ledger", "--to", "1", "--wait"}).out ==
         "ledger rolled back, as revision 3\n");
   CHECK(has(cli.run({"inspect", "ledger"}).out, "stop timeout:     5s"));
+  cli.file("first.yaml", first.out);
+  Outcome again = cli.run({"apply", "-f", cli.path("first.yaml")});
+  CHECK(again.err.empty());
+  CHECK(again.out == "ledger unchanged\n");
   CHECK(cli.run({"rollback", "ledger", "--to", "9"}).status == 1);
   CHECK(cli.run({"rollback", "ledger", "--to", "0"}).status == 2);
   CHECK(cli.run({"rollout", "status", "ledger"}).out == "ledger running (revision 3)\n");
   Outcome none = cli.run({"rollout", "status", "nobody"});
   CHECK(none.status == 1);
-  CHECK(has(none.err, "nobody there is no such agent"));
+  CHECK(none.err == "flodea: there is no agent \"nobody\"; see: flodea events, flodea logs\n");
 }
 
 TEST_CASE("logs of several agents have their names in front; top samples twice") {
@@ -355,6 +417,8 @@ TEST_CASE("logs of several agents have their names in front; top samples twice")
   cli.server.add_agent("b");
   REQUIRE(cli.server.logs.append(id, {1}, LogStream::kStdout, "one"));
   CHECK(cli.run({"logs", "a", "b"}).out == "a | one\nb | one\n");  // the fake has one log
+  CHECK(cli.run({"logs", "a", "b", "--timestamps"}).out ==
+        "a | 1970-01-01T00:00:00.000Z one\nb | 1970-01-01T00:00:00.000Z one\n");
   CHECK(cli.run({"logs"}).status == 2);
   Outcome top = cli.run({"top", "--once", "-d", "100ms"});
   CHECK(top.out.starts_with("NAME  STATE    CPU%"));
@@ -362,6 +426,10 @@ TEST_CASE("logs of several agents have their names in front; top samples twice")
   CHECK(has(cli.run({"top", "--once", "-d", "100ms", "-o", "json", "a"}).out,
             R"({"agents":[{"name":"a","state":"running")"));
   CHECK(cli.run({"top", "-d", "1ms"}).status == 2);
+  Outcome nobody = cli.run({"top", "--once", "-d", "100ms", "a", "nobody"});
+  CHECK(nobody.status == 1);
+  CHECK(nobody.out.empty());
+  CHECK(has(nobody.err, "there is no agent \"nobody\""));
 }
 
 TEST_CASE("a usage error is one line that says what is meant, or where to look") {

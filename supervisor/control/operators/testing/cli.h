@@ -32,6 +32,7 @@ struct Cli {
   TestServer server;
   std::filesystem::path work = server.directory / "work";
   uid_t uid = 0;
+  std::string input = "/dev/null";  // a file: what `flodea` reads on stdin
 
   Cli() { std::filesystem::create_directory(work); }
   // A test that failed half-way leaves no command behind.
@@ -52,10 +53,12 @@ struct Cli {
     for (std::string& arg : args) argv.push_back(arg.data());
     argv.push_back(nullptr);
     std::filesystem::path out = work.parent_path() / "out", err = work.parent_path() / "err";
+    UniqueFd in_fd(::open(input.c_str(), O_RDONLY | O_CLOEXEC));
     UniqueFd out_fd(::open(out.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
     UniqueFd err_fd(::open(err.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
     pid_t child = ::fork();
     if (child == 0) {
+      ::dup2(in_fd.get(), 0);
       ::dup2(out_fd.get(), 1);
       ::dup2(err_fd.get(), 2);
       if (uid != 0 && ::setresuid(uid, uid, uid) != 0) ::_exit(99);
