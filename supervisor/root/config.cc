@@ -4,12 +4,14 @@
 #include <sys/stat.h>
 #include <yaml-cpp/yaml.h>
 
+#include <array>
 #include <functional>
 #include <map>
 #include <optional>
 #include <set>
 
 #include "base/arguments.h"
+#include "base/number.h"
 #include "base/quantity.h"
 #include "base/safe_path.h"
 
@@ -18,10 +20,26 @@ namespace {
 
 constexpr std::size_t kFileLimit = 64 * 1024;
 
-Status set_number(std::uint32_t& to, const std::string& text) {
-  if (text.empty() || text.size() > 9 || text.find_first_not_of("0123456789") != std::string::npos)
-    return fail(Code::kInvalidArgument, "\"" + text + "\" is not a number");
-  to = static_cast<std::uint32_t>(std::stoul(text));
+Status set_text(std::string& to, const std::string& text) {
+  to = text;
+  return {};
+}
+
+constexpr std::array<std::string_view, 5> kLogLevels{"trace", "debug", "info", "warn", "error"};
+
+Status set_log_level(std::string& to, const std::string& text) {
+  std::string known;
+  for (std::string_view level : kLogLevels) {
+    if (level == text) return set_text(to, text);
+    known += (known.empty() ? "" : ", ") + std::string(level);
+  }
+  return fail(Code::kInvalidArgument, "\"" + text + "\" is none of " + known);
+}
+Status set_count(std::uint32_t& to, const std::string& text) {
+  auto count = parse_number<std::uint32_t>(text);
+  if (!count || *count == 0)
+    return fail(Code::kInvalidArgument, "\"" + text + "\" is no whole number from 1 to 4294967295");
+  to = *count;
   return {};
 }
 Status set_bytes(std::uint64_t& to, const std::string& text) {
@@ -31,10 +49,6 @@ Status set_bytes(std::uint64_t& to, const std::string& text) {
 Status set_seconds(std::uint32_t& to, const std::string& text) {
   to = static_cast<std::uint32_t>(
       std::chrono::ceil<std::chrono::seconds>(TRY(parse_duration(text))).count());
-  return {};
-}
-Status set_text(std::string& to, const std::string& text) {
-  to = text;
   return {};
 }
 
@@ -51,9 +65,9 @@ const Key kKeys[] = {
     {"metrics", "ADDR:PORT of the Prometheus endpoint",
      [](Config& c, const std::string& t) { return set_text(c.metrics, t); }},
     {"log-level", "trace, debug, info, warn, error",
-     [](Config& c, const std::string& t) { return set_text(c.log_level, t); }},
+     [](Config& c, const std::string& t) { return set_log_level(c.log_level, t); }},
     {"max-agents", "Agents that may run at once",
-     [](Config& c, const std::string& t) { return set_number(c.max_agents, t); }},
+     [](Config& c, const std::string& t) { return set_count(c.max_agents, t); }},
     {"max-memory", "Sum of running agents' memory limits (default: 90 % of the host's)",
      [](Config& c, const std::string& t) { return set_bytes(c.max_memory, t); }},
     {"max-disk", "Sum of all volumes (default: the file system, less 5 %)",

@@ -24,7 +24,11 @@ TEST_CASE("what a file has wrong is refused with its line") {
   for (const Row& row :
        {Row{"state-dir: /a\nstate-dri: /b\n", "line 2: unknown setting \"state-dri\""},
         Row{"metrics: a\nmetrics: b\n", "line 2: \"metrics\" is set twice"},
-        Row{"max-agents: many\n", "line 1: max-agents"},
+        Row{"max-agents: many\n", "line 1: max-agents: \"many\" is no whole number from 1"},
+        Row{"max-agents: 0\n", "line 1: max-agents: \"0\" is no whole number from 1"},
+        Row{"max-agents: 4294967296\n", "line 1: max-agents"},
+        Row{"\n\nlog-level: loud\n",
+            "line 3: log-level: \"loud\" is none of trace, debug, info, warn, error"},
         Row{"max-memory: {a: b}\n", "line 1: a setting is"}, Row{"- a\n", "line 1: expected"},
         Row{"a: [\n", "line"}}) {
     Config config;
@@ -41,6 +45,14 @@ TEST_CASE("the command line says the last word") {
   REQUIRE(parsed);
   CHECK_FALSE(parsed->exit_code);
   CHECK(parsed->config.run_dir == "/tmp/run");
+  for (const char* level : {"trace", "debug", "info", "warn", "error"}) {
+    const char* leveled[] = {"flodead", "--log-level", level};
+    CHECK(parse_arguments(3, leveled)->config.log_level == level);
+  }
+  const char* loud[] = {"flodead", "--log-level", "loud"};
+  auto refused = parse_arguments(3, loud);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().describe().find("--log-level: \"loud\" is none of") != std::string::npos);
   const char* wrong[] = {"flodead", "--no-such"};
   CHECK(parse_arguments(2, wrong)->exit_code == 2);
 }

@@ -348,7 +348,7 @@ int run_main(int argc, char** argv) {
   }
   auto parsed = parse_arguments(argc, argv);
   start_logging(parsed ? parsed->config.log_level : "info");
-  if (!parsed) return report(parsed.error(), 2);
+  if (!parsed) return report(parsed.error(), EX_CONFIG);
   if (parsed->exit_code) return *parsed->exit_code;
   auto done = [&]() -> Result<int> {
     if (parsed->config.check_state >= 0) {

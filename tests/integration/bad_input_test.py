@@ -3,6 +3,7 @@ import os
 import re
 import socket
 import subprocess
+import tempfile
 import unittest
 
 from flodea_host import BUILD, Host, HostTest, Refused
@@ -132,6 +133,29 @@ class BadHost(unittest.TestCase):
                 self.ends(host, re.escape(address), "--metrics")
             finally:
                 host.__exit__(None, None, None)
+
+    def test_settings_that_are_wrong_are_78_and_a_wrong_option_is_2(self):
+        with tempfile.TemporaryDirectory() as base:
+            def ends(status, text, *arguments):
+                directories = ["--state-dir", os.path.join(base, "state"), "--run-dir", os.path.join(base, "run")]
+                result = subprocess.run([os.path.join(BUILD, "flodead"), *directories, *arguments], capture_output=True, text=True, timeout=60)
+                self.assertEqual(result.returncode, status, result.stderr)
+                self.assertRegex(result.stderr, text)
+                self.assertEqual(os.listdir(base), settings, "nothing was made")
+
+            settings = []
+            ends(2, "--no-such", "--no-such")
+            ends(78, "nothing.yaml: No such file", "--config", os.path.join(base, "nothing.yaml"))
+            ends(78, "--log-level: .*loud.* is none of trace, debug, info, warn, error", "--log-level", "loud")
+            ends(78, "--max-agents: .*0.* is no whole number from 1", "--max-agents", "0")
+            settings = ["flodea.yaml"]
+            path = os.path.join(base, "flodea.yaml")
+            with open(path, "w") as file:
+                file.write("max-agents: 4\nlog-level: loud\n")
+            os.chmod(path, 0o644)
+            ends(78, "flodea.yaml: line 2: log-level", "--config", path)
+            os.chmod(path, 0o666)
+            ends(78, "can be written by others than root", "--config", path)
 
     def test_a_truncated_state_db(self):
         host = Host().start()
