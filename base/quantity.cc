@@ -60,9 +60,10 @@ tl::unexpected<Error> bad_time(std::string_view text) {
   return bad(text, "a duration", "write it as 200ms, 5s, 2m or 1h30m");
 }
 tl::unexpected<Error> long_time(std::string_view text) {
-  return tl::unexpected(fail(Code::kOutOfRange, fmt::format("\"{}\" is out of range", text))
-                            .value()
-                            .with_remedy("write a duration of at most 8784h (366 days)"));
+  return tl::unexpected(
+      fail(Code::kOutOfRange, fmt::format("\"{}\" is out of range, 0 to 8784h", text))
+          .value()
+          .with_remedy("write a duration of at most 8784h (366 days)"));
 }
 tl::unexpected<Error> bad_cpu(std::string_view text) {
   return bad(text, "an amount of CPU", "write it as 0.5, 2 or 250m, up to 1024");

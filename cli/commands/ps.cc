@@ -1,4 +1,5 @@
 #include <memory>
+#include <utility>
 
 #include "cli/client/follow.h"
 #include "cli/commands/commands.h"
@@ -25,8 +26,11 @@ Status ps(Session& session, const PsOptions& options) {
 // A table of those there are, then a row for each change.
 class Watcher {
  public:
-  explicit Watcher(Session& session) : session_(session) {}
+  Watcher(Session& session, const std::string& selector)
+      : session_(session), selected_(selector.empty()) {}
   void take(const pb::AgentChange& change) {
+    if (!std::exchange(selected_, true) && change.type() == pb::AgentChange::TYPE_SYNCED)
+      say_none_selected();
     if (!session_.table()) return print(render_item(change, session_.format));
     switch (change.type()) {
       case pb::AgentChange::TYPE_PRESENT:
@@ -46,11 +50,12 @@ class Watcher {
 
  private:
   Session& session_;
+  bool selected_;  // something is, or that nothing is was said
   pb::ListResponse there_;
 };
 
 Status watch(Session& session, const PsOptions& options) {
-  Watcher watcher(session);
+  Watcher watcher(session, options.selector);
   pb::WatchAgentsRequest request;
   request.set_selector(options.selector);
   auto open = [&](Client& client, grpc::ClientContext& context) {

@@ -16,6 +16,8 @@ Result<Nanos> parse_since(const std::string& text, Nanos now) {
 
 std::string check_since(const std::string& text) {
   if (parse_since(text, Nanos(0))) return "";
+  auto duration = parse_duration(text);
+  if (duration.error().code == Code::kOutOfRange) return duration.error().message;
   return "\"" + text + "\" is neither a duration (10m) nor a time (2026-01-02T03:04:05Z)";
 }
 

@@ -29,8 +29,10 @@ constexpr char kClear[] = "\x1b[H\x1b[J";
 
 std::string check_delay(const std::string& text) {
   auto delay = parse_duration(text);
-  if (!delay) return delay.error().message;
-  return *delay < kLeastDelay || *delay > kMostDelay ? text + " is not between 100ms and 1h" : "";
+  if (!delay && delay.error().code != Code::kOutOfRange) return delay.error().message;
+  return !delay || *delay < kLeastDelay || *delay > kMostDelay
+             ? text + " is not between 100ms and 1h"
+             : "";
 }
 
 Result<pb::ListResponse> sample(Session& session, const Targets& targets) {

@@ -1,6 +1,7 @@
 """Selectors, plan, diff, prune, revisions, rollback and rollout, through the built programs."""
 import json
 import os
+import subprocess
 import unittest
 
 from flodea_host import HostTest, Refused
@@ -170,6 +171,9 @@ class Rollout(HostTest):
             log.wait_for("second")
             log.wait_for("first")
         self.assertEqual(self.host.cli("rollout", "status", "ledger", "--timeout", "10s").stdout, "ledger running (revision 3)\n")
+        manifest = self.host.cli("revisions", "ledger", "--revision", "3").stdout
+        again = subprocess.run(self.host.command("apply", "-f", "-"), input=manifest, capture_output=True, text=True, timeout=60)
+        self.assertEqual((again.stdout, again.stderr), ("ledger unchanged\n", ""))
         generation = self.host.inspect("ledger")["generation"]
         self.assertIn("has no revision 7; its revisions 1 to 3 are kept", self.refused("rollback", "ledger", "--to", "7"))
         bundle = self.host.json("revisions", "ledger")["revisions"][1]["bundle"].removeprefix("sha256:")

@@ -58,6 +58,11 @@ void take_and_drop_one(UniqueFd listening) {
   REQUIRE(connection.get() >= 0);
 }
 
+void eventually(const std::function<bool()>& so) {
+  for (int i = 0; i < 2000 && !so(); ++i) ::poll(nullptr, 0, 10);
+  REQUIRE(so());
+}
+
 // What follows the events, as asked for with `args`, prints: one was there before, one comes later.
 std::string events_followed(Cli& cli, std::vector<std::string> args) {
   REQUIRE(cli.server.events.record({.kind = "agent.removed", .agent = "before"}));
@@ -68,10 +73,6 @@ std::string events_followed(Cli& cli, std::vector<std::string> args) {
   take_and_drop_one(std::move(listening));
   std::filesystem::remove(cli.server.socket);
   cli.server.start();
-  auto eventually = [](const std::function<bool()>& so) {
-    for (int i = 0; i < 2000 && !so(); ++i) ::poll(nullptr, 0, 10);
-    REQUIRE(so());
-  };
   eventually([&] { return cli.server.events.subscribers() == 1; });
   REQUIRE(cli.server.events.record({.kind = "agent.removed", .agent = "later"}));
   auto out = cli.work.parent_path() / "out";
@@ -89,6 +90,21 @@ TEST_CASE("events are followed although the supervisor went away before it had s
   SECTION("from the last on") { CHECK(has(events_followed(cli, {"--tail", "1"}), "before")); }
   SECTION("from one on") { CHECK_FALSE(has(events_followed(cli, {"--after", "1"}), "before")); }
   SECTION("all") { CHECK(has(events_followed(cli, {}), "before")); }
+}
+
+TEST_CASE("who watches agents that a selector selects none of is told so, once") {
+  Cli cli;
+  cli.server.add_agent();
+  auto watched = [&](std::vector<std::string> selector) {
+    selector.insert(selector.begin(), {"ps", "-w"});
+    pid_t command = cli.begin(std::move(selector));
+    eventually([&] { return has(testing::slurp(cli.work.parent_path() / "out"), "NAME"); });
+    REQUIRE(::kill(command, SIGTERM) == 0);
+    return cli.end(command).err;
+  };
+  CHECK(watched({"-l", "team=nobody"}) == "flodea: no agent is selected\n");
+  CHECK(watched({"-l", "!team"}).empty());
+  CHECK(watched({}).empty());
 }
 
 }  // namespace

@@ -461,6 +461,12 @@ TEST_CASE("a usage error is one line that says what is meant, or where to look")
        "--tail: \"-1\" is no whole number, or out of range; see: flodea logs --help"},
       {{"logs", "a", "--tail", "x"},
        "--tail: \"x\" is no whole number, or out of range; see: flodea logs --help"},
+      {{"top", "-d", "9999h"},
+       "--delay: 9999h is not between 100ms and 1h; see: flodea top --help"},
+      {{"rollout", "status", "a", "--timeout", "9999h"},
+       "--timeout: \"9999h\" is out of range, 0 to 8784h; see: flodea rollout status --help"},
+      {{"events", "--since", "9999h"},
+       "--since: \"9999h\" is out of range, 0 to 8784h; see: flodea events --help"},
       {{"events", "--tail", "4294967296"},
        "--tail: \"4294967296\" is no whole number, or out of range; see: flodea events --help"},
   };
