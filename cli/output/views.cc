@@ -306,8 +306,8 @@ std::string node_text(const pb::Node& node, Nanos now) {
     sheet.line("agents", fmt::format("{} {}", count, state));
   std::map<std::string, std::uint64_t> kept(node.kept_volumes().begin(), node.kept_volumes().end());
   for (const auto& [name, bytes] : kept)
-    sheet.line("kept volume",
-               fmt::format("{}, {} (flodea rm {} destroys it)", name, format_bytes(bytes), name));
+    sheet.line("kept volume", fmt::format("{}, {} (the next agent of that name has it)", name,
+                                          format_bytes(bytes)));
   for (const pb::Service& s : node.services())
     sheet.line("service",
                fmt::format("{} {}, {} restarts", s.name(), s.up() ? "up" : "DOWN", s.restarts()));

@@ -264,41 +264,6 @@ void Engine::destroyed(const AgentId& id, Result<RemovalReceipt> receipt) {
   for (auto& done : removals) done(receipt);
 }
 
-// What an earlier removal left, and nobody has. Asked for again where it fails.
-void Engine::remove_kept(const KeptVolume& kept, const std::string& by,
-                         const Callback<RemovalReceipt>& done) {
-  if (!destroying_kept_.insert(kept.name).second) return done(being_destroyed(kept.name));
-  effects_->destroy(kept.id, false, [this, kept, by, done](Result<RemovalReceipt> receipt) {
-    parts_.post([this, kept, by, done, receipt = std::move(receipt)]() mutable {
-      if (receipt) {
-        Status forgotten = parts_.db.forget_kept_volume(kept.name);
-        if (!forgotten) receipt = tl::unexpected(std::move(forgotten).error());
-      }
-      destroying_kept_.erase(kept.name);
-      if (receipt) {
-        (void)parts_.events.record(
-            {.kind = "agent.removed",
-             .agent = kept.name,
-             .reason = reason_name(Reason::kOperator),
-             .message =
-                 receipt->key_digest.empty()
-                     ? "no volume was kept after all"
-                     : "the volume that was kept: key destroyed: sha256 " + receipt->key_digest,
-             .generation = kept.generation.value,
-             .cause = by});
-      }
-      done(receipt);
-    });
-  });
-}
-
-tl::unexpected<Error> Engine::being_destroyed(const std::string& name) {
-  Error error =
-      fail(Code::kAborted, "the volume that was kept of agent " + name + " is being destroyed")
-          .value();
-  return tl::unexpected(std::move(error).with_field("name").with_remedy("try again"));
-}
-
 // Who asked hears of the failure; what was asked for stays wanted.
 void Engine::destroy_later(Agent& agent, const Error& why) {
   spdlog::error("agent={} error=\"not removed yet: {}\"", agent.stored.manifest.name,

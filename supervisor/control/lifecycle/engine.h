@@ -197,9 +197,6 @@ class Engine final : public Lifecycle, public EffectEvents {
             const Callback<AgentView>& done);
   void wait_for(Agent& agent, Wait wait);
   static std::optional<Error> disappointment(const Agent& agent, const Wait& wait);
-  void remove_kept(const KeptVolume& kept, const std::string& by,
-                   const Callback<RemovalReceipt>& done);
-  static tl::unexpected<Error> being_destroyed(const std::string& name);
   void remove_now(const std::string& name, bool keep_data, const std::string& by,
                   const Callback<RemovalReceipt>& done);
   NodeStatus node_status();
@@ -234,8 +231,7 @@ class Engine final : public Lifecycle, public EffectEvents {
   std::map<AgentId, std::unique_ptr<Agent>> agents_;
   std::map<std::string, AgentId> names_;
   std::set<AgentId> waiting_;  // to be started
-  std::set<std::string> destroying_kept_;
-  std::set<AgentId> tied_;  // any of them may have done it: adopted one by one
+  std::set<AgentId> tied_;     // any of them may have done it: adopted one by one
   int adopted_alone_ = 0;
   std::atomic<int> frozen_agents_ = 0;  // written by the core thread
   bool watching_pressure_ = false;

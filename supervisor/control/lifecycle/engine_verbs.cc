@@ -118,8 +118,6 @@ Result<ApplyOutcome::Kind> Engine::take_manifest(Applying& applying) {
 }
 
 Result<ApplyOutcome::Kind> Engine::create_agent(Applying& applying) {
-  if (destroying_kept_.contains(applying.manifest.name))
-    return being_destroyed(applying.manifest.name);
   std::optional<KeptVolume> kept = TRY(parts_.db.kept_volume(applying.manifest.name));
   auto agent = std::make_unique<Agent>();
   StoredAgent& stored = agent->stored;
@@ -298,11 +296,6 @@ void Engine::remove(std::string name, bool keep_data, std::string by,
 void Engine::remove_now(const std::string& name, bool keep_data, const std::string& by,
                         const Callback<RemovalReceipt>& done) {
   auto agent = agent_for(name);
-  if (!agent && !keep_data) {
-    auto kept = parts_.db.kept_volume(name);
-    if (!kept) return done(tl::unexpected(std::move(kept).error()));
-    if (*kept) return remove_kept(**kept, by, done);
-  }
   if (!agent) return done(tl::unexpected(std::move(agent).error()));
   Agent& found = **agent;
   Status changed = change_desired(found, by, [keep_data](StoredAgent& stored) {

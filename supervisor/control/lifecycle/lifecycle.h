@@ -175,7 +175,6 @@ class Lifecycle {
   virtual void start(std::string name, Asked asked, Callback<AgentView> done) = 0;
   virtual void stop(std::string name, Asked asked, Callback<AgentView> done) = 0;
   virtual void restart(std::string name, Asked asked, Callback<AgentView> done) = 0;
-  // Of an agent; where there is none, of the volume that was kept of one.
   virtual void remove(std::string name, bool keep_data, std::string by,
                       Callback<RemovalReceipt> done) = 0;
   virtual void get(std::string name, Callback<AgentView> done) = 0;

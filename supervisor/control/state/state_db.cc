@@ -248,11 +248,6 @@ Result<std::vector<KeptVolume>> StateDb::kept_volumes() {
   return out;
 }
 
-Status StateDb::forget_kept_volume(const std::string& name) {
-  TRY(set_durability(Durability::kDurable));
-  return run_with(db_, "DELETE FROM kept_volumes WHERE name=?1", name);
-}
-
 Result<std::vector<StoredRevision>> StateDb::revisions(const AgentId& agent) {
   auto rows = TRY(
       db_.prepare("SELECT revision, created, author, manifest FROM revisions WHERE agent=?1 ORDER "

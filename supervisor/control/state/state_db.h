@@ -87,7 +87,6 @@ class StateDb {
   Status remove(const StoredAgent& agent, const std::optional<KeptVolume>& keep);
   Result<std::optional<KeptVolume>> kept_volume(const std::string& name);
   Result<std::vector<KeptVolume>> kept_volumes();  // that no agent has; by name
-  Status forget_kept_volume(const std::string& name);
   // Those that are kept, newest first.
   Result<std::vector<StoredRevision>> revisions(const AgentId& agent);
   // Whose calls control was at when it crashed: adds this crash, and says of each at how many in a
