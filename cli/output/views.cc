@@ -304,8 +304,7 @@ std::string node_text(const pb::Node& node, Nanos now) {
     sheet.line("runtime", name + " " + version);
   for (const auto& [state, count] : in_order(node.agents_by_state()))
     sheet.line("agents", fmt::format("{} {}", count, state));
-  std::map<std::string, std::uint64_t> kept(node.kept_volumes().begin(), node.kept_volumes().end());
-  for (const auto& [name, bytes] : kept)
+  for (const auto& [name, bytes] : in_order(node.kept_volumes()))
     sheet.line("kept volume", fmt::format("{}, {} (the next agent of that name has it)", name,
                                           format_bytes(bytes)));
   for (const pb::Service& s : node.services())

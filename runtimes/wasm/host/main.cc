@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <cstdlib>
-#include <cstring>
 
 #include "base/number.h"
 #include "runtimes/wasm/host/instance.h"
